@@ -1,0 +1,36 @@
+// A secret is named, not written: {"credential": "x"} (systemd's $CREDENTIALS_DIRECTORY/x), {"file": "/path"},
+// {"env": "NAME"}; a plain string is allowed and alarmed. A file is read anew at each use, so a changed password
+// needs no restart.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace ratchet {
+
+class Secret {
+ public:
+  enum class Kind { credential, file, env, inline_text };
+  Secret() = default;
+  Secret(Kind kind, std::string source) : kind_(kind), source_(std::move(source)) {}
+
+  Kind kind() const noexcept { return kind_; }
+  const std::string& source() const noexcept { return source_; }  // never the secret itself, but for inline_text
+
+  struct Value {
+    std::string text;
+    std::string error;  // why it could not be read; empty when it could
+  };
+  // Without one trailing newline. Any thread.
+  Value read() const;
+
+ private:
+  Kind kind_ = Kind::inline_text;
+  std::string source_;
+};
+
+// The one redaction function: passwords in DSNs (conninfo and URI form) and values of keys that name secrets
+// become "***". Used wherever text that may hold them leaves the process.
+std::string redact(std::string_view text);
+
+}  // namespace ratchet

@@ -1,0 +1,118 @@
+// The reactor: one thread, one epoll, all sockets of one port. It accepts, reads whole requests under every limit,
+// hands them to a Service, and writes answers, each in one piece. A request that waits for something (a commit)
+// costs memory, not a thread: the service defers it and answers later by its Ticket, from any thread.
+//
+// Who may call what: the Service is called on the reactor thread only. Everything marked "any thread" may be
+// called from outside. Closed connections are recognised by the ticket's generation, so a late answer cannot
+// reach somebody else.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "config/settings.hpp"
+#include "levels/0_baseline/http_head.hpp"
+#include "levels/0_baseline/log.hpp"
+#include "levels/0_baseline/metrics.hpp"
+#include "levels/core/clock.hpp"
+#include "levels/core/result.hpp"
+
+namespace ratchet::http {
+
+// One request on one connection.
+struct Ticket {
+  std::uint32_t connection = 0;
+  std::uint32_t generation = 0;
+};
+
+struct Request {
+  const Head& head;
+  std::string_view body;
+  Ticket ticket;
+  TimePoint deadline;            // one per request, from the end of its headers
+  std::string_view peer;         // client's address, numeric
+};
+
+struct Answer {
+  int status = 200;
+  std::string_view content_type = "application/json";
+  std::string_view body;
+  std::string_view extra_headers;  // whole lines, each ended by CRLF
+  bool close = false;              // say Connection: close and close after it
+};
+
+enum class Served : std::uint8_t { answered, deferred };
+
+class Reactor;
+
+class Service {
+ public:
+  virtual ~Service() = default;
+
+  // Either calls reactor.answer(request.ticket, ...) before returning `answered`, or keeps the ticket and
+  // returns `deferred`. The request's views are valid during the call only.
+  virtual Served serve(Reactor& reactor, const Request& request) = 0;
+
+  // A deferred request has reached its deadline and was not answered: answer it now. (Its connection may also have
+  // gone without a word: then nothing is called, and a later answer goes nowhere.)
+  virtual void expired(Reactor& reactor, Ticket ticket) = 0;
+
+  // The end of a turn of the loop in which serve() was called: wake whoever was given work, once.
+  virtual void turn_ended(Reactor&) {}
+
+  // A request was refused by the reactor itself (limits, malformed): writes its problem+json body.
+  virtual std::string refusal_body(const Refusal& refusal) = 0;
+};
+
+struct ReactorCounts {  // read from any thread
+  std::atomic<std::uint64_t> open{0};        // connections
+  std::atomic<std::uint64_t> busy{0};        // with a request being served or being read
+  std::atomic<std::uint64_t> deferred{0};
+  std::atomic<std::uint64_t> accepted{0};
+  std::atomic<std::uint64_t> requests{0};
+  std::atomic<std::uint64_t> cut{0};         // closed with a request unanswered, by us
+};
+
+class Reactor {
+ public:
+  struct Options {
+    std::string name;              // "service", "ops": thread name, labels
+    HttpLimits limits;
+    std::size_t wake_slots = 0;    // reserved
+  };
+  Reactor(Options options, Service& service, const TimeSource& time, Log& log, Metrics& metrics);
+  ~Reactor();                      // stops and joins; whatever is open is closed
+
+  // Binds and listens (SO_REUSEADDR only, backlog 4096, TCP_NODELAY). Any thread; errors as Fault with level 0.
+  Result<Nothing> listen(const ListenAddress& address);
+  Result<Nothing> adopt(int listening_fd);
+  std::uint16_t port() const noexcept;
+
+  // The way out, in the order of DESIGN 7. Each may be called from any thread and returns at once.
+  void announce_close();           // from now on every answer says Connection: close
+  void close_port();               // IP_MINTTL, sweep the accept queue until empty, close. No new handshake is lost.
+  bool port_closed() const noexcept;
+  void refuse_all(std::string answer);  // answer every request from now on with these bytes, then close (fall by fault)
+  void finish_idle();              // closes connections that are idle now, and others as soon as they are (lingering)
+  void cut();                      // closes everything at once; unanswered requests are counted
+
+  // On the reactor thread: answers a request. False if its connection is gone.
+  bool answer(Ticket ticket, const Answer& answer);
+  bool is_waiting(Ticket ticket) const noexcept;
+
+  // Runs `task` on the reactor thread. Any thread. False when the reactor has stopped: the task was not taken.
+  bool post(std::function<void(Reactor&)> task);
+
+  const ReactorCounts& counts() const noexcept;
+  TimePoint turned() const noexcept;  // when its loop last turned (at least once a second), for the watchdog
+
+ private:
+  class Inside;
+  std::unique_ptr<Inside> inside_;
+};
+
+}  // namespace ratchet::http

@@ -1,0 +1,105 @@
+// Group commit: events that wait while a commit runs form the next one (natural batching; no linger, so a lone
+// event is sent at once). The queue IS the arrays of `select * from ratchet.append(...)`: adding an event appends
+// bytes to seven binary columns under one lock; the committer swaps the buffers and sends them in one autocommit
+// round trip. A batch that fails for one row is retried row by row, so nobody pays for his neighbour.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/settings.hpp"
+#include "levels/0_baseline/log.hpp"
+#include "levels/0_baseline/metrics.hpp"
+#include "levels/1_database/pool.hpp"
+
+namespace ratchet::db {
+
+using Uuid = std::array<std::uint8_t, 16>;
+
+struct Event {
+  std::optional<Uuid> idempotency;           // empty: always a new event
+  std::string_view fingerprint;              // 32 bytes; with idempotency only
+  std::string_view reply;                    // what its 2xx said, stored with the key (and handed back in Outcome)
+  std::string_view topic;
+  std::optional<std::string_view> key;       // empty: null key
+  std::string_view headers;                  // a JSON object of strings
+  std::string_view payload;
+};
+
+enum class Committed : std::uint8_t {
+  stored,           // committed now
+  duplicate,        // an earlier one with the same key and fingerprint is: `reply` is what was said then
+  mismatch,         // the key was used with another fingerprint
+  in_progress,      // the same key is being committed elsewhere
+  refused,          // the database refused this row; `reply` is its reason
+  nothing_stored,   // not begun when the connection was lost, or when it had to stop
+  outcome_unknown,  // the connection was lost while it was being committed
+};
+
+struct Outcome {
+  std::uint64_t token;      // the caller's own, from add()
+  Committed committed;
+  std::string_view reply;   // valid as long as the batch lives
+};
+
+// A batch whose fate is known. Destroying it gives its buffers back for reuse.
+class FinishedBatch {
+ public:
+  virtual ~FinishedBatch() = default;
+  virtual const std::vector<Outcome>& outcomes() const noexcept = 0;
+};
+
+// Called on the committer's thread, once per batch.
+class CommitSink {
+ public:
+  virtual ~CommitSink() = default;
+  virtual void finished(std::unique_ptr<FinishedBatch> batch) = 0;
+};
+
+enum class AddError : std::uint8_t {
+  not_connected,  // level 1 is not held, or on its way down
+  queue_full,     // queue_bytes reached: nothing stored
+};
+
+class GroupCommit {
+ public:
+  struct Parts {
+    Pool& pool;
+    const TimeSource& time;
+    Log& log;
+    Metrics& metrics;
+    std::size_t queue_bytes;
+    int committers;
+  };
+  explicit GroupCommit(Parts parts);
+  ~GroupCommit();
+
+  // Where outcomes go. Set once before start.
+  void set_sink(CommitSink* sink) noexcept;
+  // Called after each commit that stored something, on the committer's thread (wakes the relay of this process).
+  void set_committed(std::function<void()> committed);
+
+  Result<Nothing> start(Patience& patience);
+  // asked: commits what is queued, then stops. fault: what is not begun ends as nothing_stored.
+  void stop(Patience& patience, Leave leave);
+
+  // Any thread; copies the event. On success the outcome comes through the sink exactly once, unless withdrawn.
+  // The returned number names the batch the event went into, for `withdraw`.
+  Result<std::uint64_t, AddError> add(const Event& event, std::uint64_t token);
+  void wake();  // after one or more add(): once per turn of the caller's loop
+
+  // The caller's deadline has come. True: the event was not begun and never will be (no outcome follows).
+  // False: it is being committed; its outcome follows.
+  bool withdraw(std::uint64_t batch, std::uint64_t token);
+
+ private:
+  class Inside;
+  std::unique_ptr<Inside> inside_;
+};
+
+}  // namespace ratchet::db

@@ -1,0 +1,84 @@
+// The connections to one database. Slots exist from level 0 on, unconnected: `lease` then answers not_connected.
+// One keeper thread polls idle sockets (a dead server is seen in milliseconds), replaces broken connections while
+// others serve, starts slowly (1, 2, 4, ...), retires connections by age (+-20 %), and cuts calls that outlive
+// their deadline: nothing else beats a frozen server.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "config/settings.hpp"
+#include "levels/0_baseline/alarm_board.hpp"
+#include "levels/0_baseline/log.hpp"
+#include "levels/0_baseline/metrics.hpp"
+#include "levels/1_database/connection.hpp"
+#include "levels/core/fault.hpp"
+
+namespace ratchet::db {
+
+enum class LeaseError : std::uint8_t {
+  not_connected,  // the pool is closed (below level 1, or on the way down)
+  timed_out,      // all connections busy for the whole wait
+};
+
+class Pool;
+
+// A connection lent. Gives itself back when destroyed; a broken one is replaced.
+class Lease {
+ public:
+  Lease(Pool& pool, std::unique_ptr<Connection> connection) noexcept;
+  ~Lease();
+  Lease(Lease&&) noexcept;
+  Lease& operator=(Lease&&) = delete;
+  Connection& operator*() const noexcept { return *connection_; }
+  Connection* operator->() const noexcept { return connection_.get(); }
+
+  // Until when the call now made may take; our watchdog cuts the connection then. Set before each call.
+  void allow_until(TimePoint deadline) noexcept;
+
+ private:
+  friend class Pool;
+  Pool* pool_;
+  std::unique_ptr<Connection> connection_;
+};
+
+class Pool {
+ public:
+  struct Parts {
+    std::string instance;
+    const TimeSource& time;
+    Log& log;
+    Metrics& metrics;
+    AlarmBoard& alarms;
+    FaultSink& faults;
+    std::function<double()> chance;  // uniform in [0, 1), any thread
+  };
+  Pool(PoolSettings settings, Parts parts);
+  ~Pool();
+
+  const PoolSettings& settings() const noexcept;
+
+  // The level's raise: one connection that answers, of the right role. From then on faults of this incarnation are
+  // reported. Worker thread.
+  Result<Nothing> open(Patience& patience, Incarnation incarnation);
+
+  // One query on a connection of its own, within `patience`. Worker thread.
+  std::optional<Fault> probe(Patience& patience);
+
+  // No more leases; waits for those lent until patience ends, then cuts them; everything closed. Idempotent.
+  void close(Patience& patience);
+
+  // Any thread. Waits at most until `deadline`.
+  Result<Lease, LeaseError> lease(TimePoint deadline);
+
+  struct Counts { int open; int idle; int wanted; };
+  Counts counts() const;
+
+ private:
+  friend class Lease;
+  class Inside;
+  std::unique_ptr<Inside> inside_;
+};
+
+}  // namespace ratchet::db

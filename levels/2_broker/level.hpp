@@ -1,0 +1,44 @@
+// Level 2: the producer is usable (metadata with leaders for every required topic) and the relay is eligible.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "levels/2_broker/producer.hpp"
+#include "levels/2_broker/relay.hpp"
+
+namespace ratchet::kafka {
+
+// The largest record each topic takes, learnt on raise; read by event routes. Any thread.
+class RecordLimits {
+ public:
+  void set(std::map<std::string, std::size_t> limits, std::size_t otherwise);
+  std::size_t of(std::string_view topic) const;
+ private:
+  mutable std::mutex mutex_;
+  std::map<std::string, std::size_t, std::less<>> limits_;
+  std::size_t otherwise_ = 1'000'000;
+};
+
+class BrokerLevel final : public Level {
+ public:
+  BrokerLevel(const BrokerSettings& settings, std::vector<std::string> topics, milliseconds flush, Relay& relay,
+              RecordLimits& limits, Producer::Parts parts);
+  std::string_view name() const noexcept override { return "broker"; }
+  Duration raise_patience() const noexcept override;
+  ProbePlan probe_plan() const noexcept override;
+  Result<std::unique_ptr<HeldLevel>> raise(Patience& patience, Incarnation incarnation) override;
+
+ private:
+  BrokerSettings settings_;
+  std::vector<std::string> topics_;
+  milliseconds flush_;
+  Relay& relay_;
+  RecordLimits& limits_;
+  Producer::Parts parts_;
+};
+
+}  // namespace ratchet::kafka

@@ -1,0 +1,19 @@
+// What a failed delivery means, one table: try the same record again, put it aside, or give up the connection.
+#pragma once
+
+#include <cstdint>
+
+namespace ratchet::kafka {
+
+enum class Verdict : std::uint8_t {
+  acknowledged,
+  retry,   // transient: the window is read and produced again; uses up no attempt
+  poison,  // this record will never be taken (too large, not valid): to the dead letters at once
+  outage,  // the broker or our right to it is gone: level fault
+};
+
+// `code`: librdkafka's rd_kafka_resp_err_t as an int. Unknown codes are `retry` and counted as unknown.
+Verdict verdict(int code) noexcept;
+bool is_known(int code) noexcept;
+
+}  // namespace ratchet::kafka

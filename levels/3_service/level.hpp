@@ -1,0 +1,25 @@
+// Level 3: the port is open and load balancers have been told (here: by the health answer they poll).
+#pragma once
+
+#include "levels/3_service/server.hpp"
+#include "levels/core/level.hpp"
+
+namespace ratchet::service {
+
+class ServiceLevel final : public Level {
+ public:
+  ServiceLevel(Server& server, Health& health, const DrainSettings& drain, const TimeSource& time, Log& log);
+  std::string_view name() const noexcept override { return "service"; }
+  Duration raise_patience() const noexcept override;
+  ProbePlan probe_plan() const noexcept override;
+  Result<std::unique_ptr<HeldLevel>> raise(Patience& patience, Incarnation incarnation) override;
+
+ private:
+  Server& server_;
+  Health& health_;
+  DrainSettings drain_;
+  const TimeSource& time_;
+  Log& log_;
+};
+
+}  // namespace ratchet::service
