@@ -4,8 +4,8 @@
 // round trip. A batch that fails for one row is retried row by row, so nobody pays for his neighbour.
 #pragma once
 
-#include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,11 +15,10 @@
 #include "config/settings.hpp"
 #include "levels/0_baseline/log.hpp"
 #include "levels/0_baseline/metrics.hpp"
+#include "levels/1_database/idempotency.hpp"
 #include "levels/1_database/pool.hpp"
 
 namespace ratchet::db {
-
-using Uuid = std::array<std::uint8_t, 16>;
 
 struct Event {
   std::optional<Uuid> idempotency;           // empty: always a new event
@@ -54,7 +53,9 @@ class FinishedBatch {
   virtual const std::vector<Outcome>& outcomes() const noexcept = 0;
 };
 
-// Called on the committer's thread, once per batch.
+// Called once per batch, on a committer's thread, or, for what was never begun, on the thread that calls `stop`. With several
+// committers these calls may overlap. The batch may be kept and destroyed later, on any thread, also after GroupCommit
+// itself: until then its bytes count as queued.
 class CommitSink {
  public:
   virtual ~CommitSink() = default;
@@ -84,18 +85,20 @@ class GroupCommit {
   // Called after each commit that stored something, on the committer's thread (wakes the relay of this process).
   void set_committed(std::function<void()> committed);
 
+  // Leases and prepares. The Fault's incarnation is left to the caller.
   Result<Nothing> start(Patience& patience);
-  // asked: commits what is queued, then stops. fault: what is not begun ends as nothing_stored.
+  // asked: commits what is queued, then stops. fault: what is not begun ends as nothing_stored at once. What is under way ends by
+  // itself, or is cut when patience ends: outcome_unknown. Afterwards everything added has its outcome; `start` may follow.
   void stop(Patience& patience, Leave leave);
 
   // Any thread; copies the event. On success the outcome comes through the sink exactly once, unless withdrawn.
-  // The returned number names the batch the event went into, for `withdraw`.
+  // The returned number names the event's place in the queue, for `withdraw`; it means nothing else.
   Result<std::uint64_t, AddError> add(const Event& event, std::uint64_t token);
   void wake();  // after one or more add(): once per turn of the caller's loop
 
   // The caller's deadline has come. True: the event was not begun and never will be (no outcome follows).
-  // False: it is being committed; its outcome follows.
-  bool withdraw(std::uint64_t batch, std::uint64_t token);
+  // False: it is being committed; its outcome follows (or has come). At most once per event. Any thread.
+  bool withdraw(std::uint64_t place, std::uint64_t token);
 
  private:
   class Inside;

@@ -40,6 +40,9 @@ struct Page {
   Cursor after;                 // the cursor once all of them are acknowledged
 };
 
+// The cursor once the first `done` rows of the page read at `before` are acknowledged: for saving it in mid-page.
+Cursor cursor_after(const Cursor& before, const Page& page, std::size_t done);
+
 struct OutboxStats {
   std::int64_t unpublished_rows = 0;
   double oldest_seconds = 0;
@@ -56,10 +59,11 @@ class Outbox {
   Result<bool, SqlError> advance(std::int64_t epoch, Duration ttl, const Cursor& cursor);
   Result<bool, SqlError> release(std::int64_t epoch);
   Result<Page, SqlError> read(const Cursor& cursor, int most);            // no rows: nothing new
-  Result<std::string, SqlError> reclaim(std::int64_t epoch);
-  Result<std::string, SqlError> rotate_idempotency();
+  Result<std::string, SqlError> reclaim(std::int64_t epoch);     // every few seconds; what it did, for the log
+  Result<std::string, SqlError> rotate_idempotency();            // every quarter of an hour or so, by anybody
   Result<OutboxStats, SqlError> stats();
-  // Moves one row to the dead letters and the cursor past it, in one statement.
+  // Moves one row to the dead letters and the cursor past it, in one statement. False: not ours any more. An error with
+  // SQLSTATE 53400: the dead letters are full.
   Result<bool, SqlError> bury(std::int64_t epoch, Duration ttl, const Cursor& cursor, const OutboxRow& row,
                               const std::string& code, const std::string& error);
 

@@ -9,10 +9,11 @@
 
 namespace ratchet::db {
 
-constexpr int kSchemaOldest = 1;  // the oldest and the newest version this program can work with
-constexpr int kSchemaNewest = 1;
+constexpr int kSchemaOldest = 7;  // the oldest and the newest version this program can work with
+constexpr int kSchemaNewest = 7;
 
-// Below level 1: is the schema there, and of a version we can read? A Fault names what to do.
+// Below level 1: is the schema there, of a version we can read, and may we use it? A Fault names what to do; its text does not name
+// the pool.
 Result<Nothing> verify_schema(Connection& connection);
 
 struct Migration {
@@ -22,7 +23,8 @@ struct Migration {
 };
 const std::vector<Migration>& migrations();
 
-// Applies what is missing. Returns one line per step done ("1 outbox: applied"). Needs the owner's rights.
+// Applies what is missing, each migration in a transaction of its own. Returns one line per step done ("2 outbox: applied"), or one
+// that says there was nothing to do. Needs the owner's rights. Waits up to a minute for another `migrate`.
 Result<std::vector<std::string>, SqlError> migrate(Connection& connection);
 
 }  // namespace ratchet::db
