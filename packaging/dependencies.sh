@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# shellcheck disable=SC2034  # the sets are read by name
 # The Debian packages this project stands on, and how they are installed. Sourced by quickstart.sh and tests/run.sh.
 #   need_packages build run test ...   installs what is missing of these sets; without root: prints the line, exits 69
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs, builds and runs the tests. The last line sums all suites: `N passed, N failed, N skipped`.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 # shellcheck source=packaging/dependencies.sh
 . packaging/dependencies.sh
 

@@ -81,7 +81,7 @@ class Postgres:
                  "max_prepared_transactions": 20, "log_min_messages": "fatal", **settings}
         with open(self.data / "postgresql.conf", "a") as f:
             f.writelines(f"{k} = {v}\n" for k, v in lines.items())
-        self.pid = None
+        self.pid, self.dying = None, []
 
     def as_user(self, *command):
         if os.getuid() == 0:
@@ -92,6 +92,7 @@ class Postgres:
         return subprocess.run(self.as_user(self.bin / program, *args), cwd="/", check=check, capture_output=True, text=True)
 
     def start(self):
+        wait_for("the crashed server's processes gone", lambda: not any(alive(pid) for pid in self.dying))
         self.run("pg_ctl", "-D", self.data, "-l", self.dir / "log", "-w", "-t", int(60 * SLOW), "start")
         self.pid = int((self.data / "postmaster.pid").read_text().split("\n")[0])
         return self
@@ -104,9 +105,8 @@ class Postgres:
         return out.stdout.strip()
 
     def kill(self):  # a crash: postmaster first, so that nobody cleans up; its children see that and go
-        all_of_them = [self.pid, *children(self.pid)]
+        self.dying = [self.pid, *children(self.pid)]
         os.kill(self.pid, signal.SIGKILL)
-        wait_for("server processes gone", lambda: not any(alive(pid) for pid in all_of_them))
 
     def freeze(self):
         send_tree(self.pid, signal.SIGSTOP)
