@@ -4,7 +4,8 @@ add_library(ratchet_flags INTERFACE)
 target_compile_features(ratchet_flags INTERFACE cxx_std_20)
 target_include_directories(ratchet_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_definitions(ratchet_flags INTERFACE RATCHET_VERSION="${PROJECT_VERSION}")
-target_compile_options(ratchet_flags INTERFACE
+# Assertions stay in what is shipped: a bug ends the process, and systemd starts it anew.
+target_compile_options(ratchet_flags INTERFACE -UNDEBUG
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wcast-qual -Wformat=2 -Wundef -Wnull-dereference
   -Wdouble-promotion -Wimplicit-fallthrough -Wextra-semi -Woverloaded-virtual -Wnon-virtual-dtor -Wold-style-cast
   $<$<CXX_COMPILER_ID:GNU>:-Wduplicated-cond -Wlogical-op>
