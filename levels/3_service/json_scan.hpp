@@ -3,7 +3,8 @@
 #pragma once
 
 #include <cstddef>
-#include <optional>
+#include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,9 +20,30 @@ struct JsonScan {
   std::string value;               // string unescaped, number's lexeme, "true"/"false"
 };
 
-constexpr int kJsonDepth = 64;
+constexpr int kJsonDepth = 64;     // objects and arrays inside one another
 
-// `path`: {"customer"} or {"a", "b"}; empty: validate only.
+// Keeps its buffers from text to text: in the common case a scan allocates nothing. One thread at a time.
+class JsonScanner {
+ public:
+  // `seed` keys the hash of large objects' keys: unknown to senders, so they cannot make keys collide.
+  explicit JsonScanner(std::uint64_t seed);
+  ~JsonScanner();
+  JsonScanner(JsonScanner&&) noexcept;
+  JsonScanner& operator=(JsonScanner&&) noexcept;
+
+  // `path`: {"customer"} or {"a", "b"}; empty: validate only. Arrays are not entered. Texts from 2 GiB on are
+  // refused. The result is valid until the next scan.
+  const JsonScan& scan(std::string_view text, const std::vector<std::string>& path);
+
+ private:
+  class Inside;
+  std::unique_ptr<Inside> inside_;
+};
+
+// The same, once.
 JsonScan scan_json(std::string_view text, const std::vector<std::string>& path);
+
+// Well-formed UTF-8: no overlong forms, no surrogates, nothing over U+10FFFF.
+bool is_utf8(std::string_view text) noexcept;
 
 }  // namespace ratchet::service
