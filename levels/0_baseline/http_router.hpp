@@ -1,5 +1,8 @@
-// cpp-httplib as parser, router and serialiser of pages that are not on the fast path. The only file that includes
-// httplib; the differences between Debian 12's and 13's versions are settled here.
+// cpp-httplib as parser and router of pages that are not on the fast path. The only file that includes httplib; the
+// differences between Debian 12's and 13's versions are settled here. The sockets and the bytes that go out belong to
+// the reactor, so that limits, Connection: close and draining are decided in one place.
+//
+// httplib sets SIGPIPE to be ignored, for the whole process, whenever a Router is made.
 #pragma once
 
 #include <functional>
@@ -19,19 +22,26 @@ struct Page {
 };
 
 struct PageRequest {
-  std::string method, path, body;
+  std::string method, path, body;                                         // path: decoded
   std::function<std::string(const std::string& lower_case_name)> header;  // "" if absent
-  std::function<std::string(const std::string& name)> parameter;          // of the query or of the path
+  std::function<std::string(const std::string& name)> parameter;  // of the path, else of the query; "" if absent
 };
+
+// An error as application/problem+json (RFC 9457), for pages that have no table of problems of their own.
+Page problem_page(int status, std::string_view title, std::string_view detail);
 
 class Router {
  public:
   Router();
   ~Router();
+
+  // `pattern`: a path in which "{name}" stands for one segment. HEAD is answered as GET (the reactor leaves the body
+  // out). Not after the first serve().
   void get(const std::string& pattern, std::function<Page(const PageRequest&)> handler);
 
-  // `raw`: exactly one request that http_head has let pass. Returns the bytes of its response. Any thread, one at a time.
-  std::string serve(std::string_view raw, bool close);
+  // `raw`: exactly one request that http_head has let pass. 404 where no pattern fits; a handler that throws is a 500
+  // that says nothing of the exception. Any thread, one at a time.
+  Page serve(std::string_view raw);
 
  private:
   class Inside;

@@ -1,7 +1,9 @@
 // The ops port (default 127.0.0.1:8081), its own reactor and thread, never starved by the service: /live /ready
-// /health /levels /alarms /history /metrics /info. Port taken: alarm, try again each second, climb anyway.
+// /health, and the details: /levels /alarms /history /metrics /info, listed by /. Port taken: alarm, try again each
+// second, climb anyway.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -13,10 +15,9 @@
 
 namespace ratchet {
 
-std::string to_json(const Status& status);                              // DESIGN 13, /levels
-std::string to_json(const std::vector<AlarmStatus>& alarms);
-std::string to_json(const std::vector<History::Entry>& history);
-std::string rfc3339(WallTime at);
+std::string to_json(const Status& status);                        // DESIGN 13, /levels
+std::string to_json(const std::vector<AlarmStatus>& alarms);      // [{"id","since","text","runbook"}]
+std::string to_json(const std::vector<History::Entry>& history);  // [{"at","what","level","text"}]
 
 class Ops {
  public:
@@ -33,8 +34,10 @@ class Ops {
   explicit Ops(const Parts& parts);
   ~Ops();
 
-  // Tries to bind; false: taken (alarm set). Control thread; again each second until true.
+  // Tries to bind; false: not possible (alarm `ops.port`, cleared once it is). Control thread; again each second
+  // until true; after that it stays true.
   bool open();
+  std::uint16_t port() const noexcept;  // 0 until open
 
  private:
   class Inside;
