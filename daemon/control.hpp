@@ -1,0 +1,35 @@
+// The control socket: verbs for operators, on a unix socket only (0660, group ratchetd). One JSON line in, one out.
+// A path held by a live daemon is never stolen (flock on PATH.lock): alarm, try again each second.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "daemon/mailbox.hpp"
+#include "levels/0_baseline/alarm_board.hpp"
+#include "levels/0_baseline/log.hpp"
+#include "levels/0_baseline/status_board.hpp"
+
+namespace ratchet {
+
+class Control {
+ public:
+  struct Parts {
+    std::string path;
+    const StatusBoard& board;
+    Mailbox& mailbox;
+    std::function<void(bool paused)> pause_relay;
+    const TimeSource& time;
+    Log& log;
+    AlarmBoard& alarms;
+  };
+  explicit Control(Parts parts);  // starts its thread, which also tries to bind
+  ~Control();                     // answers nobody any more; removes the socket
+
+ private:
+  class Inside;
+  std::unique_ptr<Inside> inside_;
+};
+
+}  // namespace ratchet
