@@ -1,0 +1,63 @@
+#include "daemon/commands.hpp"
+
+#include <iostream>
+
+#include "config/reference.hpp"
+#include "levels/1_database/connection.hpp"
+#include "levels/1_database/conninfo.hpp"
+#include "levels/1_database/schema.hpp"
+
+namespace ratchet {
+namespace {
+
+constexpr seconds kConnectPatience{10};
+
+std::string sizing(const PoolSettings& pool) {
+  return "pool " + pool.name + ": " + std::to_string(pool.size) + " server connections per instance; max_connections of the server must hold " +
+         std::to_string(pool.size) + " x instances, and what others use";
+}
+
+bool migrate_pool(PoolSettings pool, const std::string& owner_dsn, const TimeSource& time, int& exit_code) {
+  if (!owner_dsn.empty()) {
+    pool.dsn = owner_dsn;
+    pool.password.reset();
+  }
+  Patience patience(time.now() + kConnectPatience);
+  auto connection = db::connect_once(pool, "ratchetd migrate", patience, time);
+  if (!connection) {
+    std::cerr << "migrate: " << connection.error().text << '\n';
+    exit_code = kExitUnreachable;
+    return false;
+  }
+  auto done = db::migrate(**connection);
+  if (!done) {
+    std::cerr << "migrate: database " << pool.name << ": " << done.error().text << '\n';
+    exit_code = 1;
+    return false;
+  }
+  for (const auto& line : *done) std::cout << "database " << pool.name << ": " << line << '\n';
+  return true;
+}
+
+}  // namespace
+
+int check(const Loaded& loaded) {
+  for (const auto& warning : loaded.warnings) std::cerr << "warning: " << warning.pointer << ": " << warning.text << '\n';
+  for (const auto& [name, pool] : loaded.settings->pools) std::cout << sizing(pool) << '\n';
+  std::cout << "configuration is good: " << loaded.settings->routes.size() << " route(s)\n";
+  return 0;
+}
+
+int migrate(const Settings& settings, const std::string& owner_dsn, const TimeSource& time) {
+  int exit_code = 0;
+  for (const auto& [name, pool] : settings.pools)
+    if (!migrate_pool(pool, owner_dsn, time, exit_code)) return exit_code;
+  return 0;
+}
+
+int reference(bool schema) {
+  std::cout << (schema ? schema_json() : reference_text()) << '\n';
+  return 0;
+}
+
+}  // namespace ratchet

@@ -1,0 +1,54 @@
+// Table of contents. Everything that is real (clocks, randomness) is named here and nowhere else.
+#include <iostream>
+#include <mutex>
+#include <random>
+
+#include "config/load.hpp"
+#include "daemon/command_line.hpp"
+#include "daemon/commands.hpp"
+#include "daemon/signals.hpp"
+#include "daemon/wire.hpp"
+
+namespace {
+
+class RealTime final : public ratchet::TimeSource {
+ public:
+  ratchet::TimePoint now() const noexcept override { return std::chrono::steady_clock::now(); }
+  ratchet::WallTime wall() const noexcept override { return std::chrono::system_clock::now(); }
+};
+
+// Jitter and ids; any thread.
+class Chance {
+ public:
+  double operator()() {
+    std::lock_guard lock(mutex_);
+    return uniform_(engine_);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::mt19937_64 engine_{(std::uint64_t{std::random_device{}()} << 32) ^ std::random_device{}()};
+  std::uniform_real_distribution<double> uniform_;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const ratchet::CommandLine line = ratchet::parse_command_line(argc, argv);
+  if (line.exit_code >= 0) return line.exit_code;
+  if (line.verb == ratchet::CommandLine::Verb::reference) return ratchet::reference(line.schema);
+
+  const ratchet::Loaded loaded = ratchet::load_file(line.config);
+  if (!loaded.settings) {
+    std::cerr << to_string(loaded.mistakes);
+    return ratchet::kExitConfiguration;
+  }
+  const RealTime time;
+  if (line.verb == ratchet::CommandLine::Verb::check) return ratchet::check(loaded);
+  if (line.verb == ratchet::CommandLine::Verb::migrate) return ratchet::migrate(*loaded.settings, line.owner_dsn, time);
+
+  ratchet::block_signals();
+  Chance chance;
+  ratchet::Daemon daemon(*loaded.settings, loaded.warnings, time, [&chance] { return chance(); });
+  return daemon.run();
+}

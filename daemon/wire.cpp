@@ -1,0 +1,132 @@
+#include "daemon/wire.hpp"
+
+#include <sys/resource.h>
+
+#include <cstring>
+
+#include "config/paths.hpp"
+#include "daemon/control.hpp"
+#include "daemon/manager.hpp"
+#include "daemon/signals.hpp"
+#include "daemon/systemd.hpp"
+#include "levels/0_baseline/ops.hpp"
+#include "levels/1_database/level.hpp"
+#include "levels/2_broker/level.hpp"
+#include "levels/3_service/level.hpp"
+
+namespace ratchet {
+namespace {
+
+std::vector<std::string> topics_of(const std::vector<EventRoute>& routes) {
+  std::vector<std::string> topics;
+  for (const auto& route : routes)
+    if (std::find(topics.begin(), topics.end(), route.topic) == topics.end()) topics.push_back(route.topic);
+  return topics;
+}
+
+// Two daemons with a copied instance name must not take each other's lease.
+std::string relay_owner(const std::string& instance, const std::function<double()>& chance) {
+  static constexpr char kHex[] = "0123456789abcdef";
+  std::string owner = instance + "/";
+  for (int i = 0; i < 16; ++i) owner += kHex[static_cast<std::size_t>(chance() * 16)];
+  return owner;
+}
+
+}  // namespace
+
+class Daemon::Inside {
+ public:
+  Inside(const Settings& given, const std::vector<ConfigWarning>& warnings, const TimeSource& clock, std::function<double()> random)
+      : settings(given), time(clock), chance(std::move(random)) {
+    commits.set_sink(&server);
+    commits.set_committed([this] { relay.wake(); });
+    for (const auto& warning : warnings)
+      alarms.set(warning.id, warning.pointer + ": " + warning.text, "name the secret in the configuration instead of writing it there");
+    raise_file_limit();
+  }
+
+  int run() {
+    log.notice("starting", {{"version", RATCHET_VERSION}, {"instance", settings.instance}});
+    return manager.run();
+  }
+
+ private:
+  void raise_file_limit() {
+    rlimit files{};
+    if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return log.warning("file limit unknown", {{"reason", std::strerror(errno)}});
+    files.rlim_cur = files.rlim_max;
+    if (::setrlimit(RLIMIT_NOFILE, &files) != 0) log.warning("file limit not raised", {{"reason", std::strerror(errno)}});
+    const auto needed = settings.service.limits.connections + 100;
+    if (files.rlim_max < needed)
+      alarms.set("limit.files", "at most " + std::to_string(files.rlim_max) + " open files, " + std::to_string(needed) + " may be needed",
+                 "raise LimitNOFILE, or lower service.limits.connections");
+  }
+
+  void turn(const Status& status, TimePoint now) {
+    if (!ops_open && now >= ops_try_at) {
+      ops_open = ops.open();
+      ops_try_at = now + seconds(1);
+    }
+    systemd.turn(status, now);
+  }
+
+  const Settings settings;
+  const TimeSource& time;
+  std::function<double()> chance;
+
+  // Level 0
+  Log log{settings.log, time};
+  Metrics metrics;
+  History history;
+  AlarmBoard alarms{time, log};
+  StatusBoard board;
+  Health health{board, time, settings.service.drain.code};
+  Ops ops{{settings, board, history, health, alarms, time, log, metrics}};
+  bool ops_open = false;
+  TimePoint ops_try_at{};
+  Mailbox mailbox;
+
+  // Level 1
+  const PoolSettings& pool_settings = settings.pools.begin()->second;
+  db::Pool pool{pool_settings, {settings.instance, time, log, metrics, alarms, mailbox, chance}};
+  db::GroupCommit commits{{pool, time, log, metrics, settings.outbox.queue_bytes, settings.outbox.committers}};
+  db::DatabaseLevel database{pool, commits, time, log};
+
+  // Level 2
+  kafka::Relay relay{{pool, time, log, metrics, alarms, mailbox, relay_owner(settings.instance, chance), settings.outbox}};
+  kafka::RecordLimits record_limits;
+  kafka::BrokerLevel broker{settings.broker, topics_of(settings.routes), settings.service.drain.flush, relay, record_limits,
+                            {time, log, metrics, alarms, mailbox, kafka::make_reaper(log, alarms)}};
+
+  // Level 3
+  service::Server server{{settings, board, health, commits, relay, record_limits, time, log, metrics, chance}};
+  service::ServiceLevel service{server, health, settings.service.drain, time, log};
+
+  // The control thread and who speaks to it
+  Systemd systemd;
+  Manager manager{Manager::Parts{
+      .instance = settings.instance,
+      .version = RATCHET_VERSION,
+      .levels = {&database, &broker, &service},
+      .mailbox = mailbox,
+      .time = time,
+      .chance = chance,
+      .log = log,
+      .metrics = metrics,
+      .history = history,
+      .alarms = alarms,
+      .board = board,
+      .drain = settings.service.drain,
+      .on_turn = [this](const Status& status, TimePoint now) { turn(status, now); },
+      .on_hangup = [this] { log.notice("SIGHUP: this version reads its configuration at start only; restart to change it"); },
+  }};
+  Control control{{control_path(settings), board, mailbox, [this](bool paused) { relay.pause(paused); }, time, log, alarms}};
+  Signals signals{mailbox};
+};
+
+Daemon::Daemon(const Settings& settings, const std::vector<ConfigWarning>& warnings, const TimeSource& time, std::function<double()> chance)
+    : inside_(std::make_unique<Inside>(settings, warnings, time, std::move(chance))) {}
+Daemon::~Daemon() = default;
+int Daemon::run() { return inside_->run(); }
+
+}  // namespace ratchet
