@@ -19,13 +19,13 @@ class [[nodiscard]] Result {
   Result(E error) : held_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
 
   explicit operator bool() const noexcept { return held_.index() == 0; }
-  T& operator*() & noexcept { assert(*this); return *std::get_if<0>(&held_); }
-  const T& operator*() const& noexcept { assert(*this); return *std::get_if<0>(&held_); }
-  T&& operator*() && noexcept { assert(*this); return std::move(*std::get_if<0>(&held_)); }
-  T* operator->() noexcept { assert(*this); return std::get_if<0>(&held_); }
-  const T* operator->() const noexcept { assert(*this); return std::get_if<0>(&held_); }
-  const E& error() const& noexcept { assert(!*this); return *std::get_if<1>(&held_); }
-  E&& error() && noexcept { assert(!*this); return std::move(*std::get_if<1>(&held_)); }
+  T& operator*() & noexcept { assert(*this); return std::get<0>(held_); }
+  const T& operator*() const& noexcept { assert(*this); return std::get<0>(held_); }
+  T&& operator*() && noexcept { assert(*this); return std::get<0>(std::move(held_)); }
+  T* operator->() noexcept { assert(*this); return &std::get<0>(held_); }
+  const T* operator->() const noexcept { assert(*this); return &std::get<0>(held_); }
+  const E& error() const& noexcept { assert(!*this); return std::get<1>(held_); }
+  E&& error() && noexcept { assert(!*this); return std::get<1>(std::move(held_)); }
 
  private:
   std::variant<T, E> held_;
