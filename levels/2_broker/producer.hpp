@@ -1,5 +1,9 @@
 // The Kafka producer (librdkafka's C API behind RAII; the only file that includes it). Idempotent, acks=all,
 // murmur2_random, never creates topics, never holds the only copy of anything.
+//
+// Order. Records of one partition are written in the order they were produced. When a record is refused for good,
+// everything still waiting is purged at once: what was produced later must not overtake it, so it comes back as
+// failed, too, and the caller produces again from the refused record on.
 #pragma once
 
 #include <cstdint>
@@ -9,12 +13,14 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "config/settings.hpp"
 #include "levels/0_baseline/alarm_board.hpp"
 #include "levels/0_baseline/log.hpp"
 #include "levels/0_baseline/metrics.hpp"
+#include "levels/2_broker/reaper.hpp"
 #include "levels/core/level.hpp"
 
 namespace ratchet::kafka {
@@ -28,18 +34,16 @@ struct Record {
 
 struct Delivery {
   std::uint64_t token;
-  int code;           // librdkafka's error code, 0: acknowledged by all in-sync replicas
-  std::string text;   // "Broker: Message size too large"
+  int code;          // librdkafka's error code, 0: acknowledged by all in-sync replicas
+  std::string text;  // "Broker: Message size too large"
 };
 
-// Called on the producer's own poll thread.
+// Called on the producer's own poll thread, or from within produce() for a record that librdkafka refuses at once.
 class DeliverySink {
  public:
   virtual ~DeliverySink() = default;
   virtual void delivered(const Delivery& delivery) = 0;
 };
-
-class Reaper;  // destroys old producers on a bounded thread of its own: it may take 19 s with a dead resolver
 
 class Producer {
  public:
@@ -50,22 +54,32 @@ class Producer {
     AlarmBoard& alarms;
     FaultSink& faults;
     std::shared_ptr<Reaper> reaper;
+    std::string client_id = "ratchetd";  // "ratchetd-" + instance
   };
-  static Result<std::unique_ptr<Producer>> create(const BrokerSettings& settings, Incarnation incarnation, Parts parts);
-  ~Producer();  // purge, then handed to the reaper
 
-  void set_sink(DeliverySink* sink) noexcept;  // before the first produce
+  static constexpr std::uint64_t kTokens = std::uint64_t{1} << 48;  // a token is less than this
+
+  // Connects to nothing yet. A Fault: a property librdkafka does not take, an unreadable secret, a full reaper.
+  static Result<std::unique_ptr<Producer>> create(const BrokerSettings& settings, Incarnation incarnation, Parts parts);
+  ~Producer();  // purge, then handed to the reaper. Nothing is called back any more once it has returned.
+
+  // Before the first produce. With nullptr: afterwards nobody is called any more. Not from within delivered().
+  void set_sink(DeliverySink* sink) noexcept;
 
   // Copies the record. False: the local queue is full, try again after some deliveries. Any thread.
   bool produce(const Record& record, std::uint64_t token);
   // Waits until nothing is in flight. False: patience ended first.
   bool flush(Patience& patience);
-  void purge();   // everything not acknowledged comes back as a failed delivery
+  void purge();  // everything not acknowledged comes back as a failed delivery
   std::size_t in_flight() const noexcept;
+  // When the oldest record not yet acknowledged was produced, exact to 100 ms.
   std::optional<TimePoint> oldest_in_flight() const noexcept;
 
-  // Metadata with leaders for each topic; empty: all well. Never creates a topic.
+  // Metadata with leaders for each topic; empty: all well. Never creates a topic. Tries again, a second at a time,
+  // until patience ends, unless the answer is one that more tries do not change.
   std::optional<Fault> check_topics(const std::vector<std::string>& topics, Patience& patience);
+  // Was this topic in the latest check_topics? Any thread.
+  bool requires_topic(std::string_view topic) const;
   // max.message.bytes by topic (DescribeConfigs); empty where the broker does not tell.
   std::map<std::string, std::size_t> record_limits(const std::vector<std::string>& topics, Patience& patience);
 

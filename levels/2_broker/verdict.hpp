@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "levels/core/fault.hpp"
+
 namespace ratchet::kafka {
 
 enum class Verdict : std::uint8_t {
@@ -15,5 +17,13 @@ enum class Verdict : std::uint8_t {
 // `code`: librdkafka's rd_kafka_resp_err_t as an int. Unknown codes are `retry` and counted as unknown.
 Verdict verdict(int code) noexcept;
 bool is_known(int code) noexcept;
+
+// True for codes that speak of one topic only (it does not exist, we may not write to it). On a topic that no route
+// requires they are the record's own fault, not the broker's: an event sent to a misspelt topic must not take the
+// service down.
+bool is_about_topic(int code) noexcept;
+
+// The kind of fault an error of the connection or of a delivery stands for.
+FaultKind fault_kind(int code) noexcept;
 
 }  // namespace ratchet::kafka

@@ -1,0 +1,511 @@
+#include "levels/2_broker/producer.hpp"
+
+#include <librdkafka/rdkafka.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cassert>
+#include <condition_variable>
+#include <cstdlib>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "levels/2_broker/in_flight.hpp"
+#include "levels/2_broker/verdict.hpp"
+
+namespace ratchet::kafka {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr int kLevel = 2;
+constexpr auto kTry = 1000ms;  // one metadata request
+constexpr int kPollMs = 200;   // only as long as nothing wakes it
+constexpr std::size_t kTopicHandles = 1024;
+
+template <auto destroy>
+struct With {
+  template <class T>
+  void operator()(T* held) const noexcept {
+    destroy(held);
+  }
+};
+using Conf = std::unique_ptr<rd_kafka_conf_t, With<rd_kafka_conf_destroy>>;
+using Queue = std::unique_ptr<rd_kafka_queue_t, With<rd_kafka_queue_destroy>>;
+using Topic = std::unique_ptr<rd_kafka_topic_t, With<rd_kafka_topic_destroy>>;
+using Event = std::unique_ptr<rd_kafka_event_t, With<rd_kafka_event_destroy>>;
+using Metadata = std::unique_ptr<const rd_kafka_metadata_t, With<rd_kafka_metadata_destroy>>;
+using Error = std::unique_ptr<rd_kafka_error_t, With<rd_kafka_error_destroy>>;
+using Options = std::unique_ptr<rd_kafka_AdminOptions_t, With<rd_kafka_AdminOptions_destroy>>;
+using Resource = std::unique_ptr<rd_kafka_ConfigResource_t, With<rd_kafka_ConfigResource_destroy>>;
+
+struct Property {
+  const char* name;
+  const char* value;
+};
+
+// What the promise rests on. Set after the user's properties, which may not name them.
+constexpr std::array kOwned = {
+    Property{"enable.idempotence", "true"},
+    Property{"acks", "all"},
+    Property{"partitioner", "murmur2_random"},
+    Property{"allow.auto.create.topics", "false"},  // by default a metadata request creates the topic
+    Property{"message.timeout.ms", "0"},            // never: the outbox has the record, and the relay watches its age
+    Property{"statistics.interval.ms", "0"},
+    Property{"log.queue", "true"},  // log lines come on our poll thread, too
+};
+
+// Other names for them, and what would undo them.
+constexpr std::array kRefused = {
+    "bootstrap.servers", "metadata.broker.list",     "request.required.acks", "delivery.timeout.ms",
+    "retries",           "message.send.max.retries", "max.in.flight",         "max.in.flight.requests.per.connection",
+    "transactional.id",  "enable.gapless.guarantee", "test.mock.num.brokers",
+};
+
+// Better defaults for somebody who wants to know soon; the user's properties win.
+constexpr std::array kDefaults = {
+    Property{"socket.timeout.ms", "3000"},
+    Property{"socket.connection.setup.timeout.ms", "2000"},
+    Property{"socket.keepalive.enable", "true"},
+    Property{"socket.nagle.disable", "true"},
+    Property{"reconnect.backoff.ms", "50"},
+    Property{"reconnect.backoff.max.ms", "500"},  // 10 s by default: recovery would be noticed that late
+    Property{"connections.max.idle.ms", "0"},     // closing idle connections looks like "all brokers down"
+    Property{"log.connection.close", "false"},
+    Property{"linger.ms", "1"},
+    Property{"queue.buffering.max.kbytes", "65536"},
+    Property{"message.max.bytes", "33554432"},              // the topic's own limit decides, not the client's
+    Property{"topic.metadata.propagation.max.ms", "1000"},  // a misspelt topic is told in a second, not in thirty
+};
+
+bool ours(const std::string& name) noexcept {
+  for (const auto& property : kOwned) {
+    if (name == property.name) return true;
+  }
+  for (const char* refused : kRefused) {
+    if (name == refused) return true;
+  }
+  return false;
+}
+
+std::string joined(const std::vector<std::string>& parts) {
+  std::string all;
+  for (const auto& part : parts)
+    all += (all.empty() ? "" : ",") + part;
+  return all;
+}
+
+// "127.0.0.1:9092/bootstrap: Connect to ipv4#127.0.0.1:9092 failed: Connection refused (after 0ms in state CONNECT)"
+// -> "127.0.0.1:9092: connection refused".
+std::string short_reason(std::string_view text) {
+  std::string_view where;
+  if (auto scheme = text.find("://"); scheme != std::string_view::npos && scheme < text.find(' ')) {
+    text.remove_prefix(scheme + 3);
+  }
+  if (auto colon = text.find(": "); colon != std::string_view::npos) {
+    where = text.substr(0, std::min(colon, text.find('/')));
+    text.remove_prefix(colon + 2);
+  }
+  if (auto failed = text.find(" failed: "); failed != std::string_view::npos) text.remove_prefix(failed + 9);
+  if (auto after = text.find(" (after "); after != std::string_view::npos) text = text.substr(0, after);
+  std::string reason(text);
+  if (reason.size() > 1 && reason[0] >= 'A' && reason[0] <= 'Z' && reason[1] >= 'a') {
+    reason[0] = static_cast<char>(reason[0] - 'A' + 'a');
+  }
+  return where.empty() ? reason : std::string(where) + ": " + reason;
+}
+
+// librdkafka takes a null pointer for "none", so empty bytes need one that is not.
+void put(rd_kafka_vu_t& slot, rd_kafka_vtype_t what, const std::optional<std::string_view>& bytes) noexcept {
+  static constexpr char kEmpty = 0;
+  slot.vtype = what;
+  const char* at = !bytes ? nullptr : bytes->empty() ? &kEmpty : bytes->data();
+  slot.u.mem.ptr = const_cast<char*>(at);  // copied, never written
+  slot.u.mem.size = bytes ? bytes->size() : 0;
+}
+
+// Takes `headers` only when it succeeds.
+rd_kafka_resp_err_t hand_over(rd_kafka_t* kafka, rd_kafka_topic_t* topic, const Record& record,
+                              rd_kafka_headers_t* headers, void* opaque) {
+  std::array<rd_kafka_vu_t, 6> arguments;
+  arguments[0].vtype = RD_KAFKA_VTYPE_RKT;
+  arguments[0].u.rkt = topic;
+  arguments[1].vtype = RD_KAFKA_VTYPE_MSGFLAGS;
+  arguments[1].u.i = RD_KAFKA_MSG_F_COPY;
+  put(arguments[2], RD_KAFKA_VTYPE_VALUE, record.value);
+  put(arguments[3], RD_KAFKA_VTYPE_KEY, record.key);
+  arguments[4].vtype = RD_KAFKA_VTYPE_OPAQUE;
+  arguments[4].u.ptr = opaque;
+  arguments[5].vtype = RD_KAFKA_VTYPE_HEADERS;
+  arguments[5].u.headers = headers;
+  Error error(rd_kafka_produceva(kafka, arguments.data(), headers != nullptr ? 6 : 5));
+  return error ? rd_kafka_error_code(error.get()) : RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+// Answers that trying again within a few seconds does not change.
+bool final_answer(FaultKind kind) noexcept {
+  return kind == FaultKind::authentication || kind == FaultKind::authorisation || kind == FaultKind::tls ||
+         kind == FaultKind::broker_fatal;
+}
+
+struct Reason {
+  int code;
+  std::string text;
+};
+
+}  // namespace
+
+class Producer::Inside {
+ public:
+  Inside(Incarnation incarnation, Parts parts) : incarnation_(incarnation), parts_(std::move(parts)) {}
+  ~Inside() {
+    if (poller_.joinable()) {
+      stopping_ = true;
+      rd_kafka_queue_yield(main_.get());
+      poller_.join();
+    }
+    if (kafka_ == nullptr) return;
+    // The handle outlives this object until the reaper has destroyed it; with the poller gone nothing calls back.
+    rd_kafka_purge(kafka_, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+    topics_.clear();
+    main_.reset();
+    parts_.reaper->take([kafka = kafka_] { rd_kafka_destroy(kafka); });
+  }
+  Inside(const Inside&) = delete;
+  Inside& operator=(const Inside&) = delete;
+
+  std::optional<Fault> start(const BrokerSettings& settings);
+  bool produce(const Record& record, std::uint64_t token);
+  bool flush(Patience& patience);
+  std::optional<Fault> check_topics(const std::vector<std::string>& topics, Patience& patience);
+  std::map<std::string, std::size_t> record_limits(const std::vector<std::string>& topics, Patience& patience);
+
+  void set_sink(DeliverySink* sink) noexcept {
+    std::lock_guard lock(sink_mutex_);
+    sink_ = sink;
+  }
+  void purge() noexcept {
+    rd_kafka_purge(kafka_, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+  }
+  const InFlight& in_flight() const noexcept { return in_flight_; }
+  TimePoint now() const noexcept { return parts_.time.now(); }
+  bool requires_topic(std::string_view topic) const {
+    std::lock_guard lock(mutex_);
+    for (const auto& name : required_) {
+      if (name == topic) return true;
+    }
+    return false;
+  }
+
+ private:
+  Fault fault(FaultKind kind, std::string text) const {
+    return {kLevel, incarnation_, kind, "broker: " + std::move(text), parts_.time.now()};
+  }
+  std::optional<Fault> set_all(rd_kafka_conf_t* conf, const BrokerSettings& settings);
+  std::optional<Fault> set(rd_kafka_conf_t* conf, const std::string& name, const std::string& value);
+  void poll();
+  rd_kafka_topic_t* topic(std::string_view name);  // with mutex_ held
+  std::optional<Fault> look_at(const std::vector<std::string>& topics, const rd_kafka_metadata_t& metadata) const;
+  std::optional<Fault> ask_once(const std::vector<std::string>& topics, Duration most);
+  void deliver(void* opaque, int code, std::string_view text);
+  void on_error(int code, std::string_view text);
+
+  static void delivery_callback(rd_kafka_t*, const rd_kafka_message_t* message, void* self);
+  static void error_callback(rd_kafka_t*, int code, const char* text, void* self);
+  static void log_callback(const rd_kafka_t* kafka, int level, const char* facility, const char* text);
+
+  const Incarnation incarnation_;
+  Parts parts_;
+  rd_kafka_t* kafka_ = nullptr;
+  Queue main_;
+  std::thread poller_;
+  std::atomic<bool> stopping_{false};
+  InFlight in_flight_;
+
+  std::mutex sink_mutex_;  // held while the sink is called, so that set_sink(nullptr) ends that
+  DeliverySink* sink_ = nullptr;
+  std::condition_variable all_home_;  // with sink_mutex_: nothing is in flight
+
+  mutable std::mutex mutex_;
+  std::map<std::string, Topic, std::less<>> topics_;
+  std::vector<std::string> required_;
+  std::optional<Reason> reason_;  // why the last connection failed; empty once one worked
+};
+
+std::optional<Fault> Producer::Inside::set(rd_kafka_conf_t* conf, const std::string& name, const std::string& value) {
+  std::array<char, 512> why{};
+  if (rd_kafka_conf_set(conf, name.c_str(), value.c_str(), why.data(), why.size()) == RD_KAFKA_CONF_OK) {
+    return std::nullopt;
+  }
+  return fault(FaultKind::unknown, "property " + name + " is not taken: " + why.data());
+}
+
+std::optional<Fault> Producer::Inside::set_all(rd_kafka_conf_t* conf, const BrokerSettings& settings) {
+  std::map<std::string, std::string> all;
+  for (const auto& property : kDefaults)
+    all[property.name] = property.value;
+  for (const auto& [name, value] : settings.properties)
+    all[name] = value;
+  for (const auto& [name, secret] : settings.secret_properties) {
+    Secret::Value value = secret.read();
+    if (!value.error.empty()) return fault(FaultKind::authentication, "property " + name + ": " + value.error);
+    all[name] = value.text;
+  }
+  for (const auto& [name, value] : all) {
+    if (ours(name)) return fault(FaultKind::unknown, "property " + name + " is set by ratchetd itself");
+  }
+  for (const auto& property : kOwned)
+    all[property.name] = property.value;
+  all["bootstrap.servers"] = joined(settings.bootstrap);
+  all.emplace("client.id", parts_.client_id);
+  for (const auto& [name, value] : all) {
+    if (auto wrong = set(conf, name, value)) return wrong;
+  }
+  return std::nullopt;
+}
+
+std::optional<Fault> Producer::Inside::start(const BrokerSettings& settings) {
+  Conf conf(rd_kafka_conf_new());
+  if (auto wrong = set_all(conf.get(), settings)) return wrong;
+  rd_kafka_conf_set_opaque(conf.get(), this);
+  rd_kafka_conf_set_dr_msg_cb(conf.get(), delivery_callback);
+  rd_kafka_conf_set_error_cb(conf.get(), error_callback);
+  rd_kafka_conf_set_log_cb(conf.get(), log_callback);
+  std::array<char, 512> why{};
+  kafka_ = rd_kafka_new(RD_KAFKA_PRODUCER, conf.get(), why.data(), why.size());
+  if (kafka_ == nullptr) return fault(FaultKind::unknown, why.data());
+  static_cast<void>(conf.release());  // librdkafka's now
+  main_.reset(rd_kafka_queue_get_main(kafka_));
+  rd_kafka_set_log_queue(kafka_, nullptr);  // the main queue
+  poller_ = std::thread([this] { poll(); });
+  return std::nullopt;
+}
+
+void Producer::Inside::poll() {
+  while (!stopping_)
+    rd_kafka_queue_poll_callback(main_.get(), kPollMs);
+}
+
+rd_kafka_topic_t* Producer::Inside::topic(std::string_view name) {
+  auto found = topics_.find(name);
+  if (found != topics_.end()) return found->second.get();
+  // Whoever writes SQL names topics; a bound keeps that from filling the memory. Records in flight keep theirs.
+  if (topics_.size() >= kTopicHandles) topics_.clear();
+  Topic made(rd_kafka_topic_new(kafka_, std::string(name).c_str(), nullptr));
+  if (!made) return nullptr;
+  return topics_.emplace(name, std::move(made)).first->second.get();
+}
+
+bool Producer::Inside::produce(const Record& record, std::uint64_t token) {
+  assert(token < kTokens);
+  auto stamp = in_flight_.begin(parts_.time.now());
+  void* opaque = reinterpret_cast<void*>((token << 16) | stamp);
+  rd_kafka_headers_t* headers = nullptr;
+  if (!record.headers.empty()) {
+    headers = rd_kafka_headers_new(record.headers.size());
+    for (const auto& [name, value] : record.headers) {
+      rd_kafka_header_add(headers, name.data(), static_cast<ssize_t>(name.size()), value.data(),
+                          static_cast<ssize_t>(value.size()));
+    }
+  }
+  rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__INVALID_ARG;
+  {
+    std::lock_guard lock(mutex_);
+    if (rd_kafka_topic_t* to = topic(record.topic)) code = hand_over(kafka_, to, record, headers, opaque);
+  }
+  if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
+  if (headers != nullptr) rd_kafka_headers_destroy(headers);
+  if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+    in_flight_.end(stamp);
+    return false;
+  }
+  deliver(opaque, code, rd_kafka_err2str(code));
+  return true;
+}
+
+void Producer::Inside::deliver(void* opaque, int code, std::string_view text) {
+  auto packed = reinterpret_cast<std::uint64_t>(opaque);
+  // First, before anybody is told: nothing produced later may overtake a record that was refused.
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR__PURGE_QUEUE &&
+      code != RD_KAFKA_RESP_ERR__PURGE_INFLIGHT) {
+    purge();
+  }
+  std::lock_guard lock(sink_mutex_);
+  bool last = in_flight_.end(static_cast<InFlight::Stamp>(packed & 0xffff));
+  if (sink_ != nullptr) sink_->delivered({packed >> 16, code, std::string(text)});
+  if (last) all_home_.notify_all();
+}
+
+void Producer::Inside::delivery_callback(rd_kafka_t*, const rd_kafka_message_t* message, void* self) {
+  std::string_view text = message->err != 0 ? rd_kafka_message_errstr(message) : "";
+  static_cast<Inside*>(self)->deliver(message->_private, message->err, text);
+}
+
+void Producer::Inside::error_callback(rd_kafka_t*, int code, const char* text, void* self) {
+  static_cast<Inside*>(self)->on_error(code, text);
+}
+
+void Producer::Inside::on_error(int code, std::string_view text) {
+  if (code == RD_KAFKA_RESP_ERR__FATAL) {
+    std::array<char, 512> why{};
+    int cause = rd_kafka_fatal_error(kafka_, why.data(), why.size());
+    parts_.log.error("broker: fatal producer error", {{"code", std::to_string(cause)}, {"reason", why.data()}});
+    parts_.faults.report(fault(FaultKind::broker_fatal, std::string("fatal producer error: ") + why.data()));
+    return;
+  }
+  parts_.log.info("broker: connection trouble", {{"reason", short_reason(text)}});
+  if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) return;  // a sum of what was already said, and often too early
+  std::lock_guard lock(mutex_);
+  reason_ = {code, short_reason(text)};
+}
+
+void Producer::Inside::log_callback(const rd_kafka_t* kafka, int level, const char* facility, const char* text) {
+  auto* self = static_cast<Inside*>(rd_kafka_opaque(kafka));
+  // What is bad enough for people comes as an error, a failed probe or a failed delivery; this is the vendor's view.
+  self->parts_.log.write(level <= 4 ? Severity::info : Severity::debug, "librdkafka",
+                         {{"facility", facility}, {"text", text}});
+}
+
+bool Producer::Inside::flush(Patience& patience) {
+  std::unique_lock lock(sink_mutex_);
+  while (in_flight_.count() != 0) {
+    TimePoint now = parts_.time.now();
+    if (patience.over(now)) return false;
+    all_home_.wait_until(lock, patience.nap(now));
+  }
+  return true;
+}
+
+std::optional<Fault> Producer::Inside::look_at(const std::vector<std::string>& topics,
+                                               const rd_kafka_metadata_t& metadata) const {
+  std::map<std::string_view, const rd_kafka_metadata_topic_t*> told;
+  for (int i = 0; i < metadata.topic_cnt; ++i)
+    told[metadata.topics[i].topic] = &metadata.topics[i];
+  for (const auto& name : topics) {
+    auto found = told.find(name);
+    int code = found == told.end() ? RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC : found->second->err;
+    if (code != 0) {
+      FaultKind kind = fault_kind(code);
+      std::string what = kind == FaultKind::topic_missing && code != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE
+                             ? "does not exist: create it"
+                         : kind == FaultKind::authorisation
+                             ? "not allowed: grant this user Describe and Write"
+                             : std::string(rd_kafka_err2str(static_cast<rd_kafka_resp_err_t>(code)));
+      return fault(kind, "topic \"" + name + "\" " + what);
+    }
+    for (int p = 0; p < found->second->partition_cnt; ++p) {
+      if (found->second->partitions[p].leader >= 0) continue;
+      return fault(FaultKind::topic_missing, "topic \"" + name + "\": partition " +
+                                                 std::to_string(found->second->partitions[p].id) + " has no leader");
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<Fault> Producer::Inside::ask_once(const std::vector<std::string>& topics, Duration most) {
+  {
+    std::lock_guard lock(mutex_);  // librdkafka asks for the topics it has handles of
+    for (const auto& name : topics) {
+      if (topic(name) == nullptr) return fault(FaultKind::topic_missing, "\"" + name + "\" cannot be a topic's name");
+    }
+  }
+  auto ms = std::max(1, static_cast<int>(std::chrono::duration_cast<milliseconds>(most).count()));
+  const rd_kafka_metadata_t* raw = nullptr;
+  auto code = rd_kafka_metadata(kafka_, 0, nullptr, &raw, ms);
+  Metadata metadata(raw);
+  std::lock_guard lock(mutex_);
+  if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    reason_.reset();
+    return look_at(topics, *metadata);
+  }
+  if (reason_) return fault(fault_kind(reason_->code), reason_->text);
+  return fault(FaultKind::timed_out, "no answer within " + std::to_string(ms) + " ms");
+}
+
+std::optional<Fault> Producer::Inside::check_topics(const std::vector<std::string>& topics, Patience& patience) {
+  {
+    std::lock_guard lock(mutex_);
+    required_ = topics;
+  }
+  std::optional<Fault> last;
+  do {
+    last = ask_once(topics, std::min<Duration>(kTry, patience.left(parts_.time.now())));
+    if (!last || last->kind == FaultKind::topic_missing || final_answer(last->kind)) return last;
+  } while (!patience.over(parts_.time.now()));
+  return last;
+}
+
+std::map<std::string, std::size_t> Producer::Inside::record_limits(const std::vector<std::string>& topics,
+                                                                   Patience& patience) {
+  std::map<std::string, std::size_t> limits;
+  auto ms = static_cast<int>(
+      std::chrono::duration_cast<milliseconds>(std::min<Duration>(kTry, patience.left(parts_.time.now()))).count());
+  if (topics.empty() || ms <= 0) return limits;
+  std::vector<Resource> owned;
+  std::vector<rd_kafka_ConfigResource_t*> asked;
+  for (const auto& name : topics) {
+    owned.emplace_back(rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, name.c_str()));
+    asked.push_back(owned.back().get());
+  }
+  Queue answers(rd_kafka_queue_new(kafka_));
+  Options options(rd_kafka_AdminOptions_new(kafka_, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS));
+  std::array<char, 256> why{};
+  rd_kafka_AdminOptions_set_request_timeout(options.get(), ms, why.data(), why.size());
+  rd_kafka_DescribeConfigs(kafka_, asked.data(), asked.size(), options.get(), answers.get());
+  Event event(rd_kafka_queue_poll(answers.get(), ms));
+  if (!event || rd_kafka_event_error(event.get()) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    parts_.log.debug("broker: record limits not told",
+                     {{"reason", event ? rd_kafka_event_error_string(event.get()) : "no answer"}});
+    return limits;
+  }
+  std::size_t count = 0;
+  const auto* result = rd_kafka_event_DescribeConfigs_result(event.get());
+  const auto** resources = rd_kafka_DescribeConfigs_result_resources(result, &count);
+  for (std::size_t i = 0; i < count; ++i) {
+    std::size_t entries = 0;
+    if (rd_kafka_ConfigResource_error(resources[i]) != RD_KAFKA_RESP_ERR_NO_ERROR) continue;
+    const auto** configs = rd_kafka_ConfigResource_configs(resources[i], &entries);
+    for (std::size_t e = 0; e < entries; ++e) {
+      const char* value = rd_kafka_ConfigEntry_value(configs[e]);
+      if (std::string_view(rd_kafka_ConfigEntry_name(configs[e])) != "max.message.bytes" || value == nullptr) continue;
+      limits[rd_kafka_ConfigResource_name(resources[i])] = std::strtoul(value, nullptr, 10);
+    }
+  }
+  return limits;
+}
+
+Result<std::unique_ptr<Producer>> Producer::create(const BrokerSettings& settings, Incarnation incarnation,
+                                                   Parts parts) {
+  if (parts.reaper->full()) {
+    return Fault{kLevel, incarnation, FaultKind::timed_out,
+                 "broker: " + std::to_string(Reaper::kMost) + " old producers are still being destroyed",
+                 parts.time.now()};
+  }
+  auto inside = std::make_unique<Inside>(incarnation, std::move(parts));
+  if (auto wrong = inside->start(settings)) return *wrong;
+  return std::unique_ptr<Producer>(new Producer(std::move(inside)));
+}
+
+Producer::Producer(std::unique_ptr<Inside> inside) : inside_(std::move(inside)) {}
+Producer::~Producer() { inside_->set_sink(nullptr); }
+void Producer::set_sink(DeliverySink* sink) noexcept { inside_->set_sink(sink); }
+bool Producer::produce(const Record& record, std::uint64_t token) { return inside_->produce(record, token); }
+bool Producer::flush(Patience& patience) { return inside_->flush(patience); }
+void Producer::purge() { inside_->purge(); }
+std::size_t Producer::in_flight() const noexcept { return inside_->in_flight().count(); }
+std::optional<TimePoint> Producer::oldest_in_flight() const noexcept {
+  return inside_->in_flight().oldest(inside_->now());
+}
+std::optional<Fault> Producer::check_topics(const std::vector<std::string>& topics, Patience& patience) {
+  return inside_->check_topics(topics, patience);
+}
+bool Producer::requires_topic(std::string_view topic) const { return inside_->requires_topic(topic); }
+std::map<std::string, std::size_t> Producer::record_limits(const std::vector<std::string>& topics, Patience& patience) {
+  return inside_->record_limits(topics, patience);
+}
+
+std::shared_ptr<Reaper> make_reaper(Log& log, AlarmBoard& alarms) { return std::make_shared<Reaper>(log, alarms); }
+
+}  // namespace ratchet::kafka
