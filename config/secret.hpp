@@ -21,7 +21,8 @@ class Secret {
     std::string text;
     std::string error;  // why it could not be read; empty when it could
   };
-  // Without one trailing newline. Any thread.
+  // Without one trailing newline. Errors: not there, not readable, not a regular file, empty, over 64 KiB, a NUL byte;
+  // the error never holds the secret. Any thread; blocks no longer than one read of a local file.
   Value read() const;
 
  private:
@@ -32,5 +33,8 @@ class Secret {
 // The one redaction function: passwords in DSNs (conninfo and URI form) and values of keys that name secrets
 // become "***". Used wherever text that may hold them leaves the process.
 std::string redact(std::string_view text);
+
+// "password", "sasl.password", "ssl.key.pem", "client_secret", ...: by the end of the name, in any case.
+bool names_a_secret(std::string_view key);
 
 }  // namespace ratchet

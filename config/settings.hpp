@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
@@ -24,27 +25,28 @@ std::string to_string(const ListenAddress& address);  // "127.0.0.1:8080", "[::1
 
 struct PoolSettings {
   std::string name;
-  std::string dsn;                   // conninfo or URI, without the password
-  std::optional<Secret> password;
-  int size = 8;                      // every server connection counts: committer, relay and probe included
-  milliseconds lease_wait{1000};     // a caller's wait for a free connection
-  milliseconds statement{5000};      // statement_timeout, and the patience of our own watchdog
-  seconds lifetime{1800};            // of a connection, +-20 %
+  std::string dsn;                 // conninfo or URI, without the password
+  std::optional<Secret> password;  // also one that stood in the DSN (then inline_text)
+  int size = 8;                    // every server connection counts: committer, relay and probe included
+  milliseconds lease_wait{1000};   // a caller's wait for a free connection
+  milliseconds statement{5000};    // statement_timeout, and the patience of our own watchdog
+  seconds lifetime{1800};          // of a connection, +-20 %
 };
 
 enum class OnLoss { fall };
 
 struct BrokerSettings {
-  std::vector<std::string> bootstrap;                // host:port
-  std::map<std::string, std::string> properties;     // passed through to librdkafka; values resolved
+  std::vector<std::string> bootstrap;               // host:port
+  std::map<std::string, std::string> properties;    // passed through to librdkafka
+  std::map<std::string, Secret> secret_properties;  // the same, values read when the producer is made
   OnLoss on_loss = OnLoss::fall;
-  std::size_t max_record_bytes = 1'000'000;          // where the broker does not tell its own limit
+  std::size_t max_record_bytes = 1'000'000;  // where the broker does not tell its own limit
 };
 
 struct DrainSettings {
-  int code = 503;                                    // /ready while draining: 503 or 404
+  int code = 503;  // /ready while draining: 503 or 404
   milliseconds total{40'000};
-  std::optional<milliseconds> lb_wait;               // empty: auto; 0: none
+  std::optional<milliseconds> lb_wait;  // empty: auto; 0: none
   milliseconds late{1000};
   milliseconds requests{20'000};
   milliseconds flush{5000};
@@ -55,17 +57,17 @@ struct HttpLimits {
   std::size_t header_bytes = 16 * 1024;
   std::size_t headers = 100;
   std::size_t body_bytes = 1024 * 1024;
-  milliseconds header_wait{10'000};                  // from the first byte (or accept) to the end of the headers
+  milliseconds header_wait{10'000};  // from the first byte (or accept) to the end of the headers
   milliseconds body_wait{10'000};
   milliseconds idle{75'000};
-  milliseconds request{5000};                        // one deadline per request, from the end of its headers
+  milliseconds request{5000};  // one deadline per request, from the end of its headers
   std::size_t connections = 10'000;
 };
 
 struct OutboxSettings {
-  std::size_t queue_bytes = 64 * 1024 * 1024;        // commit queue
+  std::size_t queue_bytes = 64 * 1024 * 1024;  // commit queue
   int committers = 1;
-  std::uint64_t max_rows = 5'000'000;                // unpublished
+  std::uint64_t max_rows = 5'000'000;  // unpublished
   std::uint64_t max_bytes = 8ull * 1024 * 1024 * 1024;
   seconds max_age{900};
 };
@@ -78,7 +80,7 @@ struct ServiceSettings {
 
 struct OpsSettings {
   ListenAddress listen{"127.0.0.1", 8081};
-  std::string control;                               // unix socket; empty: see control_path()
+  std::string control;  // unix socket; empty: see control_path()
   std::size_t connections = 64;
 };
 
@@ -86,31 +88,31 @@ enum class LogFormat { text, json };
 
 struct LogSettings {
   LogFormat format = LogFormat::text;
-  int level = 6;                                     // syslog priority: 3 error .. 7 debug
+  int level = 6;  // syslog priority: 3 error .. 7 debug
   bool access = false;
 };
 
 // Where a value comes from: ":body.a.b", ":header.x" (lower case), ":query.x", or a literal.
 struct Reference {
   enum class From { literal, body, header, query, path } from = From::literal;
-  std::string name;                                  // the literal itself, the header's name, ...
-  std::vector<std::string> path;                     // of ":body.a.b": {"a", "b"}
+  std::string name;               // the literal itself, the header's name, ...
+  std::vector<std::string> path;  // of ":body.a.b": {"a", "b"}
 };
 
 struct EventRoute {
   std::string path;
   std::string topic;
   std::optional<Reference> key;
-  std::string type;                                  // default: the topic
-  std::string source;                                // default: /ratchetd + path
+  std::string type;    // default: the topic
+  std::string source;  // default: /ratchetd + path
   bool enabled = true;
-  std::size_t max_in_flight = 0;                     // 0: only the daemon's own limits
+  std::size_t max_in_flight = 0;  // 0: only the daemon's own limits
 };
 
 struct Settings {
-  std::string instance;                              // default: the hostname
+  std::string instance;  // default: the hostname
   OpsSettings ops;
-  std::map<std::string, PoolSettings> pools;         // this version: exactly one
+  std::map<std::string, PoolSettings> pools;  // this version: exactly one
   OutboxSettings outbox;
   BrokerSettings broker;
   ServiceSettings service;

@@ -1,0 +1,66 @@
+#include "config/checks.hpp"
+
+#include <map>
+
+#include "config/syntax.hpp"
+
+namespace ratchet {
+
+namespace {
+
+using Sound = std::function<bool(std::string_view)>;
+using Report = std::function<void(CrossMistake)>;
+
+std::string ms(milliseconds value) { return std::to_string(value.count()); }
+
+bool any_address(const ListenAddress& address) { return address.host == "0.0.0.0" || address.host == "::"; }
+
+void listen_addresses(const Settings& settings, const Sound& sound, const Report& report) {
+  if (!sound("/service/listen") || !sound("/ops/listen")) return;
+  const ListenAddress& service = settings.service.listen;
+  const ListenAddress& ops = settings.ops.listen;
+  if (service.port != ops.port) return;
+  if (service.host != ops.host && !any_address(service) && !any_address(ops)) return;
+  report({"/ops/listen", shown(to_string(ops)),
+          "another port than the service's (" + to_string(service) + ", /service/listen)"});
+}
+
+void drain_budget(const Settings& settings, const Sound& sound, const Report& report) {
+  if (!sound("/service/drain")) return;
+  const DrainSettings& drain = settings.service.drain;
+  const milliseconds wait = drain.lb_wait.value_or(milliseconds{0});
+  const milliseconds stages = wait + drain.late + drain.requests + drain.flush;
+  if (drain.total >= stages) return;
+  report({"/service/drain/total_ms", ms(drain.total),
+          "at least " + ms(stages) + ": " + (wait.count() > 0 ? "lb_wait " + ms(wait) + " + " : "") + "late_ms " +
+              ms(drain.late) + " + requests_ms " + ms(drain.requests) + " + flush_ms " + ms(drain.flush)});
+}
+
+void connections(const Settings& settings, const Sound& sound, const Report& report) {
+  if (!sound("/outbox/committers")) return;
+  for (const auto& [name, pool] : settings.pools) {
+    const std::string pointer = "/database/pools/" + name + "/size";
+    const int least = settings.outbox.committers + 2;
+    if (!sound(pointer) || pool.size >= least) continue;
+    report({pointer, std::to_string(pool.size),
+            "at least " + std::to_string(least) + ": /outbox/committers, the relay and the probe"});
+  }
+}
+
+void commit_queue(const Settings& settings, const Sound& sound, const Report& report) {
+  if (!sound("/outbox/queue_bytes") || !sound("/service/limits/body_bytes")) return;
+  if (settings.outbox.queue_bytes >= settings.service.limits.body_bytes) return;
+  report({"/outbox/queue_bytes", std::to_string(settings.outbox.queue_bytes),
+          "at least /service/limits/body_bytes (" + std::to_string(settings.service.limits.body_bytes) + ")"});
+}
+
+}  // namespace
+
+void check_together(const Settings& settings, const Sound& sound, const Report& report) {
+  listen_addresses(settings, sound, report);
+  drain_budget(settings, sound, report);
+  connections(settings, sound, report);
+  commit_queue(settings, sound, report);
+}
+
+}  // namespace ratchet

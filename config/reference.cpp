@@ -1,0 +1,189 @@
+#include "config/reference.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "config/keys.hpp"
+
+namespace ratchet {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Fills lines of at most `width` bytes, each behind `indent`.
+std::string filled(std::string_view text, std::string_view indent, std::size_t width = 110) {
+  std::string out;
+  std::string line(indent);
+  while (!text.empty()) {
+    const std::string_view word = text.substr(0, text.find(' '));
+    if (line.size() > indent.size() && line.size() + 1 + word.size() > width) {
+      out += line + "\n";
+      line = indent;
+    }
+    if (line.size() > indent.size()) line += ' ';
+    line += word;
+    text.remove_prefix(std::min(text.size(), word.size() + 1));
+  }
+  return out + line + "\n";
+}
+
+std::string paragraph(const Key& key) {
+  std::string facts = expected(key);
+  if (!unit(key).empty()) facts += " (" + std::string(unit(key)) + ")";
+  const std::string standard = default_text(key);
+  if (key.is(kRequired)) {
+    facts += "; required";
+  } else if (!standard.empty()) {
+    facts += "; default " + standard;
+  }
+  if (key.is(kLive)) facts += "; live";
+  if (key.is(kSecret)) facts += "; secret";
+  return std::string(key.pointer) + "\n" + filled(facts, "    ") + filled(key.doc, "    ") + "\n";
+}
+
+Json secret_schema() {
+  Json out;
+  out["type"] = "object";
+  out["minProperties"] = 1;
+  out["maxProperties"] = 1;
+  out["additionalProperties"] = false;
+  out["properties"]["credential"] = {
+      {"type", "string"}, {"pattern", "^[!-.0-~]+$"}, {"description", "A systemd credential (LoadCredential=)."}};
+  out["properties"]["file"] = {{"type", "string"}, {"pattern", "^/"}, {"description", "The absolute path of a file."}};
+  out["properties"]["env"] = {
+      {"type", "string"}, {"pattern", "^[A-Za-z_][A-Za-z0-9_]*$"}, {"description", "An environment variable."}};
+  return out;
+}
+
+Json string_schema(const char* pattern, const Range& range = {}) {
+  Json out = {{"type", "string"}, {"pattern", pattern}};
+  if (range.most > 0) {
+    out["minLength"] = range.least;
+    out["maxLength"] = range.most;
+  }
+  return out;
+}
+
+class Schema {
+ public:
+  std::string text() {
+    Json out;
+    out["$schema"] = "https://json-schema.org/draft/2020-12/schema";
+    out["title"] = "ratchetd " RATCHET_VERSION;
+    for (auto& [name, value] : of(keys_.front()).items())
+      out[name] = value;
+    return out.dump(2) + "\n";
+  }
+
+ private:
+  Json of(const Key& key) {
+    Json out = shape(key);
+    if (!key.doc.empty()) out["description"] = key.doc;
+    if (!key.is(kRequired)) {
+      const Json standard = Json::parse(default_text(key), nullptr, false);
+      if (!standard.is_discarded()) out["default"] = standard;
+    }
+    return out;
+  }
+
+  Json shape(const Key& key) {
+    switch (key.shape) {
+      case Shape::object:
+        return object(key);
+      case Shape::map:
+        return {{"type", "object"},
+                {"minProperties", key.range.least},
+                {"maxProperties", key.range.most},
+                {"additionalProperties", of(element(key))}};
+      case Shape::list:
+        return {{"type", "array"},
+                {"minItems", key.range.least},
+                {"maxItems", key.range.most},
+                {"items", of(element(key))}};
+      case Shape::integer:
+        return {{"type", "integer"}, {"minimum", key.range.least}, {"maximum", key.range.most}};
+      case Shape::boolean:
+        return {{"type", "boolean"}};
+      case Shape::only_true:
+        return {{"const", true}};
+      case Shape::word:
+        return {{"enum", key.words}};
+      case Shape::code:
+        return {{"enum", {503, 404}}};
+      case Shape::wait: {
+        Json number = {{"type", "integer"}, {"minimum", key.range.least}, {"maximum", key.range.most}};
+        return {{"anyOf", Json::array({Json{{"enum", {"auto", "none"}}}, std::move(number)})}};
+      }
+      case Shape::text:
+        return string_schema("^[!-9;-~][!-~]*$", key.range);
+      case Shape::socket_path:
+        return string_schema("^/", key.range);
+      case Shape::dsn:
+        return {{"type", "string"}, {"minLength", 1}};
+      case Shape::secret:
+        return {{"anyOf", Json::array({secret_schema(), Json{{"type", "string"}, {"minLength", 1}}})}};
+      case Shape::property:
+        return {{"anyOf", Json::array({secret_schema(), Json{{"type", "string"}}})}};
+      case Shape::address:
+        return string_schema("^([0-9.]+|\\[[0-9A-Fa-f:.]+\\]):[0-9]{1,5}$");
+      case Shape::endpoint:
+        return string_schema("^([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\]):[0-9]{1,5}$");
+      case Shape::route_path:
+        return string_schema("^/[A-Za-z0-9/._~-]*$", key.range);
+      case Shape::topic:
+        return string_schema("^[A-Za-z0-9._-]+$", key.range);
+      case Shape::reference:
+        return string_schema("^([^:]|:(body|query|header)\\..)");
+      case Shape::ignored:
+        return {{"type", "string"}};
+    }
+    return {};
+  }
+
+  Json object(const Key& key) {
+    Json out = {{"type", "object"}, {"additionalProperties", false}};
+    Json required = Json::array();
+    for (const Key& child : keys_) {
+      if (child.pointer.empty() || parent(child.pointer) != key.pointer || child.is(kLater)) continue;
+      out["properties"][std::string(leaf(child.pointer))] = of(child);
+      if (child.is(kRequired)) required.push_back(leaf(child.pointer));
+    }
+    if (!required.empty()) out["required"] = std::move(required);
+    return out;
+  }
+
+  const Key& element(const Key& key) const {
+    for (const Key& child : keys_) {
+      if (parent(child.pointer) == key.pointer && leaf(child.pointer) == "*") return child;
+    }
+    return key;
+  }
+
+  const std::vector<Key> keys_ = all_keys();
+};
+
+}  // namespace
+
+std::string reference_text() {
+  std::string out =
+      "Configuration of ratchetd " RATCHET_VERSION
+      ": one JSON file.\n\n"
+      "A paragraph per key: its place (a JSON pointer; * is a name of your choice, or an index), what may stand\n"
+      "there, its default. Keys marked live are those that a reload may change; any other change needs a restart.\n"
+      "Unknown keys are mistakes. A secret is named, not written: {\"credential\": NAME} is systemd's\n"
+      "$CREDENTIALS_DIRECTORY/NAME, {\"file\": PATH} a file, {\"env\": NAME} an environment variable; one written "
+      "into\n"
+      "the file itself works, and raises the alarm secret.inline.\n\n";
+  for (const Key& key : all_keys()) {
+    if (!key.pointer.empty() && !key.is(kLater)) out += paragraph(key);
+  }
+  out += "Properties of librdkafka that are the daemon's own and refused in /broker/properties:\n";
+  for (const OwnedProperty& owned : owned_properties()) {
+    out += "    " + std::string(owned.name) + ": " + std::string(owned.why) + "\n";
+  }
+  return out;
+}
+
+std::string schema_json() { return Schema().text(); }
+
+}  // namespace ratchet

@@ -1,0 +1,10 @@
+#include "config/settings.hpp"
+
+namespace ratchet {
+
+std::string to_string(const ListenAddress& address) {
+  const bool v6 = address.host.find(':') != std::string::npos;
+  return (v6 ? "[" + address.host + "]" : address.host) + ":" + std::to_string(address.port);
+}
+
+}  // namespace ratchet
