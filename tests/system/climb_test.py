@@ -7,6 +7,7 @@ from conftest import migrated
 from tests.support.servers import Daemon, Kafka, Postgres, free_ports, wait_for
 
 
+@pytest.mark.sanitized
 def test_climbs_by_itself_as_its_servers_appear(make):
     """Started with neither server it holds level 0; each server that appears is one level more."""
     postgres, kafka = make(Postgres), make(Kafka)
@@ -36,6 +37,7 @@ def carried(d, kafka, number):
     assert kafka.consume("orders", lambda rs: any(dict(r.headers())["ce_id"] == identity for r in rs))
 
 
+@pytest.mark.sanitized
 def test_an_event_arrives_with_its_headers(daemon, kafka):
     body = b'{"customer": "c-1",  "total": 1.0}'
     status, _, answer = daemon.post("/events/orders", body)

@@ -15,6 +15,7 @@ def everything(kafka, load):
     return kafka.consume("orders", enough, 60)
 
 
+@pytest.mark.sanitized
 def test_every_acknowledged_event_arrives_in_order_whatever_is_killed(make, daemon, postgres, kafka):
     """PostgreSQL crashed, Kafka crashed, Kafka frozen, the daemon killed by kill -9: under load, one after the other."""
     load = Load(daemon.http_port, threads=16).start()
@@ -53,6 +54,7 @@ def test_every_acknowledged_event_arrives_in_order_whatever_is_killed(make, daem
     assert daemon.stop() == 0
 
 
+@pytest.mark.sanitized
 @pytest.mark.parametrize("clients", [64])
 def test_sigterm_under_load_fails_no_request(make, postgres, kafka, clients):
     """Keep-alive clients that honour `Connection: close` never lose a request, whenever SIGTERM comes; exit 0; one summary line."""
