@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "config/settings.hpp"
+#include "levels/1_database/resolver.hpp"
 #include "levels/core/patience.hpp"
 #include "levels/core/result.hpp"
 
@@ -31,6 +32,9 @@ struct SqlError {
 // SQLSTATE and text -> what kind of fault that is ("28P01" -> authentication). One table.
 FaultKind fault_kind(const SqlError& error) noexcept;
 
+// "at once" errors of a server that is not the one we want or not one any more: 25006, 57P02..57P04.
+bool server_is_gone(const SqlError& error) noexcept;
+
 // A result, rows of text values. Views are valid as long as this lives.
 class Rows {
  public:
@@ -44,6 +48,7 @@ class Rows {
   std::int64_t integer(std::size_t row, int column) const;              // asserts it is one
   bool boolean(std::size_t row, int column) const noexcept;
   std::string bytes(std::size_t row, int column) const;                 // bytea, decoded
+  void bytes_into(std::size_t row, int column, std::string& out) const;  // the same, into a buffer used again
 
  private:
   friend class Connection;
@@ -61,10 +66,14 @@ struct Parameter {
 class Connection {
  public:
   struct Plan {
-    std::string conninfo;           // complete, password and hostaddr included: never logged
+    std::string conninfo;             // or a URI; password included: never logged
     std::string application_name;
+    milliseconds statement{5000};     // statement_timeout of the session; our watchdog's patience where a call has none
+    Resolver* resolver = nullptr;     // without one, names are left to libpq, which may block for long
   };
-  // Connects and sets the session (UTC, ISO, UTF8, jit off, ...). Fails with a Fault that names the reason.
+  // Connects and sets the session (UTC, ISO, UTF8, jit off, ...) in the same round trip. Our own timeouts only where
+  // the conninfo sets none. Several hosts are tried in order, each for connect_timeout. Fails with a Fault
+  // (level 1, incarnation 0) that names the reason. Returns within 20 ms of the end of `patience`.
   static Result<std::unique_ptr<Connection>> connect(const Plan& plan, Patience& patience, const TimeSource& time);
   ~Connection();
 
@@ -72,9 +81,20 @@ class Connection {
   Result<Nothing, SqlError> prepare(const std::string& name, const std::string& sql);  // at once, not lazily
   Result<Rows, SqlError> exec_prepared(const std::string& name, std::span<const Parameter> parameters);
 
-  int socket() const noexcept;      // for polling while idle
-  bool broken() const noexcept;
+  int socket() const noexcept;      // for polling while idle; ours as long as this lives, even when broken
+  bool broken() const noexcept;     // any thread
+  bool look() noexcept;             // while idle and readable: takes in what came; false: the connection is gone
+  std::string loss() const;         // why it is broken, one line; "" before
+  int backend() const noexcept;     // the server's process id
+  const std::string& where() const noexcept;  // "127.0.0.1:5432"
+
+  // Until when the next call may take; holds for that one call. Without it: Plan::statement and a bit.
+  void allow_until(TimePoint deadline) noexcept;
+  // For the watchdog; any thread. When the call under way is due, and whether it was cut for that now.
+  std::optional<TimePoint> due() const noexcept;
+  bool cut_if_overdue(TimePoint now) noexcept;
   void cut() noexcept;              // shutdown(fd): whoever waits in a call returns with `lost`. Any thread.
+  bool was_cut() const noexcept;    // any thread
 
  private:
   struct Inside;

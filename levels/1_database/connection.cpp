@@ -1,0 +1,482 @@
+#include "levels/1_database/connection.hpp"
+
+#include <fcntl.h>
+#include <libpq-fe.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cassert>
+#include <cerrno>
+#include <charconv>
+#include <map>
+#include <pqxx/pqxx>
+#include <utility>
+
+#include "levels/1_database/conninfo.hpp"
+#include "levels/1_database/sqlstate.hpp"
+
+namespace ratchet::db {
+namespace {
+
+using Handle = std::unique_ptr<PGconn, void (*)(PGconn*)>;
+
+// The two libraries, as far as they differ. Both are handed a connection that libpq has made: libpqxx's own connect
+// blocks, and keeps the server's reason for a loss to itself.
+#if PQXX_VERSION_MAJOR < 7
+
+class Adopted final : public pqxx::connection_base {
+ public:
+  explicit Adopted(Handle handle) : pqxx::connection_base(policy_), policy_(std::move(handle)) {
+    init();
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+    inhibit_reactivation(true);  // else it reconnects silently, with the session's settings lost
+#pragma GCC diagnostic pop
+  }
+  ~Adopted() noexcept { close(); }
+  Adopted(const Adopted&) = delete;
+  Adopted& operator=(const Adopted&) = delete;
+
+  // This version prepares at first use; we want the error now.
+  void prepare_at_once(const std::string& name, const std::string& sql) {
+    prepare(name, sql);
+    try {
+      prepare_now(name);
+    } catch (...) {
+      if (is_open()) unprepare(name);
+      throw;
+    }
+  }
+
+ private:
+  class Policy final : public pqxx::connectionpolicy {
+   public:
+    explicit Policy(Handle made) : pqxx::connectionpolicy(std::string()), made_(std::move(made)) {}
+    handle do_completeconnect(handle held) override { return held != nullptr ? held : made_.release(); }
+    bool is_ready(handle) const noexcept override { return true; }
+
+   private:
+    Handle made_;
+  };
+  Policy policy_;
+};
+
+pqxx::result run_prepared(pqxx::nontransaction& work, const std::string& name, std::span<const Parameter> parameters) {
+  pqxx::internal::params packed;
+  for (const auto& one : parameters) {
+    packed.lengths.push_back(one.null ? 0 : static_cast<int>(one.value.size()));
+    packed.nonnulls.push_back(one.null ? 0 : 1);
+    packed.binaries.push_back(!one.null && one.binary ? 1 : 0);
+    if (one.null) continue;
+    if (one.binary) {
+      packed.bin_strings.emplace_back(one.value.empty() ? "" : one.value.data(), one.value.size());
+    } else {
+      packed.strings.emplace_back(one.value);
+    }
+  }
+  return work.exec_prepared(name, std::move(packed));
+}
+
+#else
+
+class Adopted final {
+ public:
+  explicit Adopted(Handle handle) : inside_(pqxx::connection::seize_raw_connection(handle.release())) {}
+  operator pqxx::connection&() noexcept { return inside_; }  // NOLINT(google-explicit-constructor)
+  void prepare_at_once(const std::string& name, const std::string& sql) { inside_.prepare(name, sql); }
+
+ private:
+  pqxx::connection inside_;
+};
+
+pqxx::result run_prepared(pqxx::nontransaction& work, const std::string& name, std::span<const Parameter> parameters) {
+  pqxx::params packed;
+  packed.reserve(parameters.size());
+  for (const auto& one : parameters) {
+    if (one.null) {
+      packed.append();
+    } else if (one.binary) {
+      const char* bytes = one.value.empty() ? "" : one.value.data();  // a null pointer would mean NULL
+      packed.append(pqxx::bytes_view(reinterpret_cast<const std::byte*>(bytes), one.value.size()));
+    } else {
+      packed.append(std::string(one.value));
+    }
+  }
+  return work.exec(pqxx::prepped{name}, std::move(packed));
+}
+
+#endif
+
+constexpr auto kNever = TimePoint::max();
+constexpr auto kCutMark = TimePoint::min();
+constexpr auto kGrace = std::chrono::milliseconds(250);  // the server's own statement_timeout should come first
+
+std::string session_options(const Connection::Plan& plan) {
+  const std::string limit = std::to_string(plan.statement.count());
+  return "-c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=iso_8601 -c bytea_output=hex -c jit=off"
+         " -c synchronous_commit=on -c statement_timeout=" + limit + " -c lock_timeout=" + limit +
+         " -c idle_in_transaction_session_timeout=" + limit;
+}
+
+void add_defaults(Conninfo& conninfo, const Connection::Plan& plan) {
+  conninfo.set_default("connect_timeout", "2");
+  conninfo.set_default("tcp_user_timeout", "3000");
+  conninfo.set_default("keepalives_idle", "1");
+  conninfo.set_default("keepalives_interval", "1");
+  conninfo.set_default("keepalives_count", "2");
+  conninfo.set_default("gssencmode", "disable");  // looking for Kerberos may ask the resolver
+  conninfo.set("client_encoding", "UTF8");
+  if (!plan.application_name.empty()) conninfo.set_default("application_name", plan.application_name);
+  // The later word wins: what the DSN says about the session stays.
+  const std::string theirs = conninfo.get("options");
+  conninfo.set("options", session_options(plan) + (theirs.empty() ? "" : " " + theirs));
+}
+
+milliseconds connect_timeout(const Conninfo& conninfo) {
+  const std::string text = conninfo.get("connect_timeout");
+  int given = 0;
+  std::from_chars(text.data(), text.data() + text.size(), given);
+  return given <= 0 ? milliseconds(2000) : milliseconds(1000LL * given);
+}
+
+// How one attempt ended without a connection.
+struct Failure {
+  SqlError error;
+  std::string where;
+};
+
+std::string said_for_people(const Failure& failure) {
+  const FaultKind kind = fault_kind(failure.error);
+  const bool plain = kind == FaultKind::refused && failure.error.sqlstate.empty();
+  return (plain ? "connection refused" : failure.error.text) + " (" + failure.where + ")";
+}
+
+// Of several servers that failed, the one with more to say than that nobody is there.
+bool says_more(const Failure& one, const Failure& other) {
+  auto weight = [](const Failure& failure) {
+    switch (fault_kind(failure.error)) {
+      case FaultKind::refused: return failure.error.sqlstate.empty() ? 0 : 2;
+      case FaultKind::timed_out: return 1;
+      default: return 3;
+    }
+  };
+  return weight(one) > weight(other);
+}
+
+SqlError no_answer(milliseconds waited) {
+  return {SqlError::Kind::lost, {}, "no answer within " + std::to_string(waited.count()) + " ms"};
+}
+
+Result<Handle, SqlError> open_one(const std::string& conninfo, TimePoint until, Patience& patience,
+                                  const TimeSource& time) {
+  const TimePoint begun = time.now();
+  Handle handle(PQconnectStart(conninfo.c_str()), PQfinish);
+  if (!handle) return SqlError{SqlError::Kind::lost, "53200", "out of memory"};
+  PQsetErrorVerbosity(handle.get(), PQERRORS_VERBOSE);  // brings the SQLSTATE, also of a refusal to let us in
+  auto state = PQstatus(handle.get()) == CONNECTION_BAD ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING;
+  while (state != PGRES_POLLING_OK && state != PGRES_POLLING_FAILED) {
+    pollfd file{PQsocket(handle.get()), static_cast<short>(state == PGRES_POLLING_READING ? POLLIN : POLLOUT), 0};
+    const TimePoint now = time.now();
+    if (now >= until || patience.over(now)) {
+      return no_answer(std::chrono::duration_cast<milliseconds>(now - begun));
+    }
+    const auto nap = std::chrono::ceil<milliseconds>(std::min(until, patience.nap(now)) - now);
+    if (::poll(&file, 1, static_cast<int>(nap.count())) > 0) state = PQconnectPoll(handle.get());
+  }
+  if (state == PGRES_POLLING_OK) return handle;
+  auto said = what_was_said(PQerrorMessage(handle.get()));
+  return SqlError{SqlError::Kind::lost, std::move(said.sqlstate), std::move(said.text)};
+}
+
+struct Opened {
+  Handle handle;
+  std::string where;
+};
+
+Result<Opened> open_any(const Conninfo& conninfo, Resolver* resolver, Patience& patience, const TimeSource& time) {
+  std::optional<Failure> worst;
+  auto failed = [&](SqlError error, const Target& target) {
+    Failure failure{std::move(error), target.where()};
+    if (!worst || says_more(failure, *worst)) worst = std::move(failure);
+  };
+  std::optional<Fault> unresolved;
+  for (Target target : conninfo.targets()) {
+    std::vector<std::string> addresses{target.address};
+    if (resolver != nullptr && target.address.empty() && !target.by_socket() && !is_numeric_address(target.host)) {
+      auto answer = resolver->resolve(target.host, patience, time);
+      if (!answer) {
+        unresolved = answer.error();
+        continue;
+      }
+      addresses = *std::move(answer);
+    }
+    for (const auto& address : addresses) {
+      target.address = address;
+      const TimePoint until = time.now() + connect_timeout(conninfo);
+      auto handle = open_one(conninfo.with(target).text(), until, patience, time);
+      if (handle) return Opened{*std::move(handle), target.where()};
+      failed(std::move(handle).error(), target);
+    }
+  }
+  if (worst) return Fault{1, 0, fault_kind(worst->error), said_for_people(*worst), time.now()};
+  return *unresolved;
+}
+
+}  // namespace
+
+// ---- rows --------------------------------------------------------------------------------------------------------
+
+struct Rows::Inside {
+  pqxx::result result;
+  std::vector<std::string_view> cells;  // into the result; null: no data
+  std::size_t columns = 0;
+};
+
+Rows::Rows() = default;
+Rows::~Rows() = default;
+Rows::Rows(Rows&&) noexcept = default;
+Rows& Rows::operator=(Rows&&) noexcept = default;
+
+std::size_t Rows::size() const noexcept { return inside_ ? static_cast<std::size_t>(inside_->result.size()) : 0; }
+
+std::string_view Rows::text(std::size_t row, int column) const noexcept {
+  assert(inside_ && column >= 0 && static_cast<std::size_t>(column) < inside_->columns && row < size());
+  return inside_->cells[row * inside_->columns + static_cast<std::size_t>(column)];
+}
+
+bool Rows::is_null(std::size_t row, int column) const noexcept { return text(row, column).data() == nullptr; }
+
+std::int64_t Rows::integer(std::size_t row, int column) const {
+  const auto value = text(row, column);
+  std::int64_t number = 0;
+  [[maybe_unused]] const auto end = std::from_chars(value.data(), value.data() + value.size(), number);
+  assert(end.ec == std::errc() && end.ptr == value.data() + value.size());
+  return number;
+}
+
+bool Rows::boolean(std::size_t row, int column) const noexcept { return text(row, column) == "t"; }
+
+std::string Rows::bytes(std::size_t row, int column) const {
+  std::string out;
+  bytes_into(row, column, out);
+  return out;
+}
+
+namespace {
+
+constexpr auto kHexValue = [] {
+  std::array<std::uint8_t, 256> table{};
+  for (unsigned i = 0; i < 10; ++i) table['0' + i] = static_cast<std::uint8_t>(i);
+  for (unsigned i = 0; i < 6; ++i) table['a' + i] = table['A' + i] = static_cast<std::uint8_t>(10 + i);
+  return table;
+}();
+
+}  // namespace
+
+void Rows::bytes_into(std::size_t row, int column, std::string& out) const {
+  const auto value = text(row, column);
+  assert(value.empty() || value.starts_with("\\x"));  // bytea_output is ours
+  const std::size_t count = value.size() < 2 ? 0 : (value.size() - 2) / 2;
+  out.resize(count);
+  const char* digit = value.data() + 2;
+  for (std::size_t i = 0; i < count; ++i, digit += 2) {
+    const unsigned high = kHexValue[static_cast<unsigned char>(digit[0])];
+    const unsigned low = kHexValue[static_cast<unsigned char>(digit[1])];
+    out[i] = static_cast<char>(high << 4 | low);
+  }
+}
+
+// ---- connection --------------------------------------------------------------------------------------------------
+
+struct Connection::Inside {
+  Inside(Handle handle, std::string place, Duration patience, const TimeSource& source)
+      : raw(handle.get()), connection(std::move(handle)), where(std::move(place)), usual_patience(patience),
+        time(source) {
+    PQsetNoticeProcessor(raw, noticed, this);
+    fd = ::fcntl(PQsocket(raw), F_DUPFD_CLOEXEC, 0);
+  }
+  ~Inside() {
+    if (fd >= 0) ::close(fd);
+  }
+  Inside(const Inside&) = delete;
+  Inside& operator=(const Inside&) = delete;
+
+  // A server that ends an idle session says why in a message that nobody asked for.
+  static void noticed(void* self, const char* text) {
+    auto said = what_was_said(text);
+    if (std::string_view(text).starts_with("FATAL") || said.sqlstate.starts_with("57P")) {
+      static_cast<Inside*>(self)->last_words = std::move(said);
+    }
+  }
+
+  SqlError lose(Said fallback) {
+    broken.store(true, std::memory_order_release);
+    if (loss) return *loss;
+    Said told = last_words.sqlstate.empty() ? what_was_said(PQerrorMessage(raw)) : last_words;
+    if (told.text.empty()) told = std::move(fallback);
+    if (cut.load(std::memory_order_acquire)) {
+      told = {{}, overdue ? "no answer within the call's time, connection cut" : "connection cut by its pool"};
+    }
+    if (told.text.empty()) told.text = "connection lost";
+    loss = SqlError{SqlError::Kind::lost, std::move(told.sqlstate), std::move(told.text)};
+    return *loss;
+  }
+
+  SqlError failed(std::string sqlstate, const char* what) {
+    Said said = what_was_said(what);
+    if (!sqlstate.empty()) said.sqlstate = std::move(sqlstate);
+    const std::string_view state = said.sqlstate;
+    if (PQstatus(raw) != CONNECTION_OK || cut.load(std::memory_order_acquire) || state.starts_with("08") ||
+        state.starts_with("57P") || state == "40003") {
+      return lose(std::move(said));
+    }
+    return {SqlError::Kind::said, std::move(said.sqlstate), std::move(said.text)};
+  }
+
+  static Rows rows(pqxx::result result);
+
+  // Where every exception of the vendor ends.
+  template <class Call>
+  auto guarded(Call call) -> Result<decltype(call()), SqlError> {
+    if (broken.load(std::memory_order_acquire)) return lose({});
+    const TimePoint until = std::exchange(allowed, kNever);
+    due.store(until != kNever ? until : time.now() + usual_patience, std::memory_order_release);
+    auto answer = [&]() -> Result<decltype(call()), SqlError> {
+      try {
+        return call();
+      } catch (const pqxx::sql_error& error) {
+        return failed(error.sqlstate(), error.what());
+      } catch (const pqxx::in_doubt_error& error) {
+        return lose(what_was_said(error.what()));
+      } catch (const pqxx::broken_connection& error) {
+        return lose(what_was_said(error.what()));
+      } catch (const std::exception& error) {  // 6.4: 40001 and 40P01 are no sql_error, but the text names them
+        return failed({}, error.what());
+      }
+    }();
+    if (due.exchange(kNever, std::memory_order_acq_rel) == kCutMark) {  // answered in the moment it was cut
+      broken.store(true, std::memory_order_release);
+    }
+    return answer;
+  }
+
+  PGconn* raw;  // owned by `connection`
+  Adopted connection;
+  std::string where;
+  Duration usual_patience;
+  const TimeSource& time;
+  int fd = -1;  // a duplicate: libpq closes its own when it likes, and the number may be somebody else's by then
+  std::map<std::string, std::string> prepared;
+  Said last_words;
+  std::optional<SqlError> loss;
+  TimePoint allowed = kNever;
+  std::atomic<TimePoint> due{kNever};
+  std::atomic<bool> broken{false}, cut{false}, overdue{false};
+};
+
+Connection::Connection(std::unique_ptr<Inside> inside) : inside_(std::move(inside)) {}
+Connection::~Connection() = default;
+
+Result<std::unique_ptr<Connection>> Connection::connect(const Plan& plan, Patience& patience, const TimeSource& time) {
+  auto conninfo = Conninfo::parse(plan.conninfo);
+  if (!conninfo) return Fault{1, 0, FaultKind::unknown, "bad DSN: " + conninfo.error(), time.now()};
+  add_defaults(*conninfo, plan);
+  auto opened = open_any(*conninfo, plan.resolver, patience, time);
+  if (!opened) return opened.error();
+  try {
+    auto inside = std::make_unique<Inside>(std::move(opened->handle), opened->where, plan.statement + kGrace, time);
+    if (inside->fd < 0) return Fault{1, 0, FaultKind::out_of_files, "no file left for a connection", time.now()};
+    return std::unique_ptr<Connection>(new Connection(std::move(inside)));
+  } catch (const std::exception& error) {
+    return Fault{1, 0, FaultKind::unknown, what_was_said(error.what()).text + " (" + opened->where + ")", time.now()};
+  }
+}
+
+Rows Connection::Inside::rows(pqxx::result result) {
+  Rows rows;
+  rows.inside_ = std::make_unique<Rows::Inside>();
+  auto& inside = *rows.inside_;
+  inside.columns = static_cast<std::size_t>(result.columns());
+  inside.cells.reserve(static_cast<std::size_t>(result.size()) * inside.columns);
+  for (const auto& row : result) {
+    for (const auto& field : row) {
+      inside.cells.emplace_back(field.is_null() ? nullptr : field.c_str(), field.is_null() ? 0 : field.size());
+    }
+  }
+  inside.result = std::move(result);
+  return rows;
+}
+
+Result<Rows, SqlError> Connection::exec(std::string_view sql) {
+  return inside_->guarded([&] {
+    pqxx::nontransaction work(inside_->connection);
+    return Inside::rows(work.exec(std::string(sql)));
+  });
+}
+
+Result<Nothing, SqlError> Connection::prepare(const std::string& name, const std::string& sql) {
+  const auto known = inside_->prepared.find(name);
+  if (known != inside_->prepared.end() && known->second == sql && !broken()) return Nothing{};
+  return inside_->guarded([&] {
+    inside_->connection.prepare_at_once(name, sql);
+    inside_->prepared[name] = sql;
+    return Nothing{};
+  });
+}
+
+Result<Rows, SqlError> Connection::exec_prepared(const std::string& name, std::span<const Parameter> parameters) {
+  return inside_->guarded([&] {
+    pqxx::nontransaction work(inside_->connection);
+    return Inside::rows(run_prepared(work, name, parameters));
+  });
+}
+
+int Connection::socket() const noexcept { return inside_->fd; }
+
+bool Connection::broken() const noexcept { return inside_->broken.load(std::memory_order_acquire); }
+
+bool Connection::look() noexcept {
+  if (broken()) return false;
+  const bool read = PQconsumeInput(inside_->raw) != 0;
+  while (PGnotify* note = PQnotifies(inside_->raw)) PQfreemem(note);  // also makes it parse, and tell us notices
+  if (!read || PQstatus(inside_->raw) != CONNECTION_OK || !inside_->last_words.sqlstate.empty()) inside_->lose({});
+  return !broken();
+}
+
+std::string Connection::loss() const { return inside_->loss ? inside_->loss->text : std::string(); }
+
+int Connection::backend() const noexcept { return PQbackendPID(inside_->raw); }
+
+const std::string& Connection::where() const noexcept { return inside_->where; }
+
+void Connection::allow_until(TimePoint deadline) noexcept { inside_->allowed = deadline; }
+
+std::optional<TimePoint> Connection::due() const noexcept {
+  const TimePoint due = inside_->due.load(std::memory_order_acquire);
+  if (due == kNever || due == kCutMark) return std::nullopt;
+  return due;
+}
+
+bool Connection::cut_if_overdue(TimePoint now) noexcept {
+  TimePoint due = inside_->due.load(std::memory_order_acquire);
+  if (due > now || due == kCutMark) return false;
+  inside_->overdue.store(true, std::memory_order_release);
+  if (!inside_->due.compare_exchange_strong(due, kCutMark, std::memory_order_acq_rel)) {
+    inside_->overdue.store(false, std::memory_order_release);
+    return false;  // the answer came in this moment
+  }
+  cut();
+  return true;
+}
+
+void Connection::cut() noexcept {
+  inside_->cut.store(true, std::memory_order_release);
+  ::shutdown(inside_->fd, SHUT_RDWR);
+}
+
+bool Connection::was_cut() const noexcept { return inside_->cut.load(std::memory_order_acquire); }
+
+}  // namespace ratchet::db

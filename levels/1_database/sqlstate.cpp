@@ -1,0 +1,98 @@
+#include "levels/1_database/sqlstate.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "levels/1_database/connection.hpp"
+
+namespace ratchet::db {
+namespace {
+
+bool is_sqlstate(std::string_view code) noexcept {
+  return code.size() == 5 && std::all_of(code.begin(), code.end(), [](char c) {
+           return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z');
+         });
+}
+
+bool contains(std::string_view text, std::string_view part) noexcept {
+  return text.find(part) != std::string_view::npos;
+}
+
+struct ByState {
+  std::string_view prefix;
+  FaultKind kind;
+};
+// The first match counts.
+constexpr std::array kByState{
+    ByState{"08", FaultKind::connection_lost},      ByState{"25006", FaultKind::read_only},
+    ByState{"28", FaultKind::authentication},       ByState{"3D000", FaultKind::authentication},
+    ByState{"40003", FaultKind::connection_lost},   ByState{"42501", FaultKind::authorisation},
+    ByState{"53100", FaultKind::disk_full},         ByState{"53300", FaultKind::too_many_connections},
+    ByState{"55P03", FaultKind::timed_out},         ByState{"57014", FaultKind::timed_out},
+    ByState{"57P03", FaultKind::refused},           ByState{"57P", FaultKind::connection_lost},
+};
+
+struct ByText {
+  std::string_view part;
+  FaultKind kind;
+};
+// libpq's own words, where no server has spoken. The first match counts.
+constexpr std::array kByText{
+    ByText{"no answer", FaultKind::timed_out},
+    ByText{"could not translate host name", FaultKind::name_resolution},
+    ByText{"certificate", FaultKind::tls},
+    ByText{"SSL", FaultKind::tls},
+    ByText{"TLS", FaultKind::tls},
+    ByText{"session is read-only", FaultKind::read_only},
+    ByText{"hot standby mode", FaultKind::read_only},
+    ByText{"no password supplied", FaultKind::authentication},
+    ByText{"SCRAM", FaultKind::authentication},
+    ByText{"authentication", FaultKind::authentication},
+    ByText{"onnection refused", FaultKind::refused},
+    ByText{"No such file or directory", FaultKind::refused},
+    ByText{"Permission denied", FaultKind::authorisation},
+    ByText{"imed out", FaultKind::timed_out},
+    ByText{"timeout expired", FaultKind::timed_out},
+    ByText{"No route to host", FaultKind::timed_out},
+    ByText{"is unreachable", FaultKind::timed_out},
+    ByText{"Too many open files", FaultKind::out_of_files},
+    ByText{"closed the connection", FaultKind::connection_lost},
+    ByText{"reset by peer", FaultKind::connection_lost},
+    ByText{"Broken pipe", FaultKind::connection_lost},
+};
+
+}  // namespace
+
+Said what_was_said(std::string_view text) {
+  for (auto at = text.find(":  "); at != std::string_view::npos; at = text.find(":  ", at + 1)) {
+    const auto code = text.substr(at + 3, 5);
+    if (!is_sqlstate(code) || text.substr(at + 8, 2) != ": ") continue;
+    const auto rest = text.substr(at + 10);
+    return {std::string(code), std::string(rest.substr(0, rest.find('\n')))};
+  }
+  constexpr std::string_view preamble = " failed: ";
+  if (const auto at = text.find(preamble); text.starts_with("connection to server") && at != std::string_view::npos) {
+    text.remove_prefix(at + preamble.size());
+  }
+  text.remove_prefix(std::min(text.find_first_not_of("\n\t "), text.size()));
+  return {{}, std::string(text.substr(0, text.find('\n')))};
+}
+
+FaultKind fault_kind(const SqlError& error) noexcept {
+  for (const auto& row : kByState) {
+    if (std::string_view(error.sqlstate).starts_with(row.prefix)) return row.kind;
+  }
+  if (error.sqlstate.empty()) {
+    for (const auto& row : kByText) {
+      if (contains(error.text, row.part)) return row.kind;
+    }
+  }
+  return error.kind == SqlError::Kind::lost ? FaultKind::connection_lost : FaultKind::unknown;
+}
+
+bool server_is_gone(const SqlError& error) noexcept {
+  const std::string_view state = error.sqlstate;
+  return state == "25006" || state == "57P02" || state == "57P03" || state == "57P04";
+}
+
+}  // namespace ratchet::db
