@@ -23,7 +23,8 @@
 
 namespace ratchet::http {
 
-// One request on one connection.
+// One request on one connection. `generation` counts the requests of all connections in that slot, so a ticket that
+// was answered, or whose connection is gone, fits no later request.
 struct Ticket {
   std::uint32_t connection = 0;
   std::uint32_t generation = 0;
@@ -33,7 +34,7 @@ struct Request {
   const Head& head;
   std::string_view body;
   Ticket ticket;
-  TimePoint deadline;            // one per request, from the end of its headers
+  TimePoint deadline;            // one per request, from the end of its headers; the body's arrival counts
   std::string_view peer;         // client's address, numeric
 };
 
@@ -54,7 +55,8 @@ class Service {
   virtual ~Service() = default;
 
   // Either calls reactor.answer(request.ticket, ...) before returning `answered`, or keeps the ticket and
-  // returns `deferred`. The request's views are valid during the call only.
+  // returns `deferred`. The request's views are valid during the call only. They lie in one piece: from
+  // head.method to the body's end stands the request as it was sent. Must not throw.
   virtual Served serve(Reactor& reactor, const Request& request) = 0;
 
   // A deferred request has reached its deadline and was not answered: answer it now. (Its connection may also have
@@ -95,8 +97,10 @@ class Reactor {
   // The way out, in the order of DESIGN 7. Each may be called from any thread and returns at once.
   void announce_close();           // from now on every answer says Connection: close
   void close_port();               // IP_MINTTL, sweep the accept queue until empty, close. No new handshake is lost.
-  bool port_closed() const noexcept;
-  void refuse_all(std::string answer);  // answer every request from now on with these bytes, then close (fall by fault)
+  bool port_closed() const noexcept;  // also before listen()
+  // Answers every request from now on with these bytes, as soon as its head is read, and closes (fall by fault).
+  // What is with the service already is still answered by it.
+  void refuse_all(std::string answer);
   void finish_idle();              // closes connections that are idle now, and others as soon as they are (lingering)
   void cut();                      // closes everything at once; unanswered requests are counted
 
@@ -104,7 +108,8 @@ class Reactor {
   bool answer(Ticket ticket, const Answer& answer);
   bool is_waiting(Ticket ticket) const noexcept;
 
-  // Runs `task` on the reactor thread. Any thread. False when the reactor has stopped: the task was not taken.
+  // Runs `task` on the reactor thread. Any thread. False when the reactor has stopped, or when 65,536 tasks wait
+  // already (it is stuck): the task was not taken.
   bool post(std::function<void(Reactor&)> task);
 
   const ReactorCounts& counts() const noexcept;

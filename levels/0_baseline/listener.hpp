@@ -1,0 +1,62 @@
+// A listening socket: opened or adopted, accepted from, and closed without losing a handshake.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "config/settings.hpp"
+#include "levels/core/result.hpp"
+
+namespace ratchet::http {
+
+struct Connection;
+
+class Listener {
+ public:
+  static constexpr int kBacklog = 4096;
+
+  // SO_REUSEADDR only: two daemons must never share a port in silence. Faults are of level 0.
+  static Result<Listener> open(const ListenAddress& address, TimePoint now);
+  // A socket that listens already (systemd's). It is ours from now on, also if it is refused.
+  static Result<Listener> adopt(int fd, TimePoint now);
+
+  Listener() = default;
+  Listener(Listener&& other) noexcept;
+  Listener& operator=(Listener&& other) noexcept;
+  ~Listener() { close(); }
+
+  int fd() const noexcept { return fd_; }
+  bool is_open() const noexcept { return fd_ >= 0; }
+  std::uint16_t port() const noexcept { return port_; }  // 0: not TCP
+
+  // Non-blocking, close-on-exec, TCP_NODELAY. -1: errno says why.
+  struct Accepted {
+    int fd = -1;
+    std::size_t peer_size = 0;  // of the text written to `peer`
+  };
+  Accepted accept(char* peer, std::size_t peer_room) noexcept;
+
+  // New handshakes are no longer begun, those under way are finished: their connections can still be accepted.
+  //
+  // Closing a listening socket resets whoever stands in its queue or is half way through the handshake. So before
+  // closing, the socket is told to take only packets with a hop count of 255, which nobody's has: the client's first
+  // packet (SYN) is dropped and will be refused when repeated after the close, while the last packet of a handshake
+  // that had begun still counts. Accepted sockets inherit the rule; accept() lifts it from them. Where the socket
+  // does not know the option (unix) nothing changes, and closing is a plain sweep of the queue.
+  void stop_handshakes() noexcept;
+  void close() noexcept;  // never shutdown(2): others may hold the same socket
+
+ private:
+  explicit Listener(int fd) noexcept : fd_(fd) {}
+  void learn() noexcept;  // family, port
+
+  int fd_ = -1;
+  int family_ = 0;
+  std::uint16_t port_ = 0;
+  bool handshakes_stopped_ = false;
+};
+
+// Running out of files or memory: accepting must pause, everything else goes on.
+bool is_out_of_files(int error) noexcept;
+
+}  // namespace ratchet::http
