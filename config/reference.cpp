@@ -1,5 +1,7 @@
 #include "config/reference.hpp"
 
+#include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "config/keys.hpp"
@@ -41,26 +43,47 @@ std::string paragraph(const Key& key) {
   return std::string(key.pointer) + "\n" + filled(facts, "    ") + filled(key.doc, "    ") + "\n";
 }
 
+Json string_schema(const char* pattern, const Range& range = {}) {
+  Json out;
+  out["type"] = "string";
+  if (*pattern != '\0') out["pattern"] = pattern;
+  if (range.least > 0) out["minLength"] = range.least;
+  if (range.most > 0) out["maxLength"] = range.most;
+  return out;
+}
+
+Json integer_schema(const Range& range) {
+  Json out;
+  out["type"] = "integer";
+  out["minimum"] = range.least;
+  out["maximum"] = range.most;
+  return out;
+}
+
+template <class Words>
+Json enum_schema(const Words& words) {
+  Json out;
+  for (const auto& word : words)
+    out["enum"].push_back(word);
+  return out;
+}
+
 Json secret_schema() {
   Json out;
   out["type"] = "object";
   out["minProperties"] = 1;
   out["maxProperties"] = 1;
   out["additionalProperties"] = false;
-  out["properties"]["credential"] = {
-      {"type", "string"}, {"pattern", "^[!-.0-~]+$"}, {"description", "A systemd credential (LoadCredential=)."}};
-  out["properties"]["file"] = {{"type", "string"}, {"pattern", "^/"}, {"description", "The absolute path of a file."}};
-  out["properties"]["env"] = {
-      {"type", "string"}, {"pattern", "^[A-Za-z_][A-Za-z0-9_]*$"}, {"description", "An environment variable."}};
+  out["properties"]["credential"] = string_schema("^[!-.0-~]+$");
+  out["properties"]["file"] = string_schema("^/");
+  out["properties"]["env"] = string_schema("^[A-Za-z_][A-Za-z0-9_]*$");
   return out;
 }
 
-Json string_schema(const char* pattern, const Range& range = {}) {
-  Json out = {{"type", "string"}, {"pattern", pattern}};
-  if (range.most > 0) {
-    out["minLength"] = range.least;
-    out["maxLength"] = range.most;
-  }
+Json either(Json one, Json other) {
+  Json out;
+  out["anyOf"].push_back(std::move(one));
+  out["anyOf"].push_back(std::move(other));
   return out;
 }
 
@@ -70,7 +93,8 @@ class Schema {
     Json out;
     out["$schema"] = "https://json-schema.org/draft/2020-12/schema";
     out["title"] = "ratchetd " RATCHET_VERSION;
-    for (auto& [name, value] : of(keys_.front()).items())
+    const Json root = of(keys_.front());
+    for (const auto& [name, value] : root.items())
       out[name] = value;
     return out.dump(2) + "\n";
   }
@@ -91,39 +115,31 @@ class Schema {
       case Shape::object:
         return object(key);
       case Shape::map:
-        return {{"type", "object"},
-                {"minProperties", key.range.least},
-                {"maxProperties", key.range.most},
-                {"additionalProperties", of(element(key))}};
+        return container(key, "object", "Properties", "additionalProperties");
       case Shape::list:
-        return {{"type", "array"},
-                {"minItems", key.range.least},
-                {"maxItems", key.range.most},
-                {"items", of(element(key))}};
+        return container(key, "array", "Items", "items");
       case Shape::integer:
-        return {{"type", "integer"}, {"minimum", key.range.least}, {"maximum", key.range.most}};
+        return integer_schema(key.range);
       case Shape::boolean:
-        return {{"type", "boolean"}};
+        return typed("boolean");
       case Shape::only_true:
-        return {{"const", true}};
+        return enum_schema(std::array{true});
       case Shape::word:
-        return {{"enum", key.words}};
+        return enum_schema(key.words);
       case Shape::code:
-        return {{"enum", {503, 404}}};
-      case Shape::wait: {
-        Json number = {{"type", "integer"}, {"minimum", key.range.least}, {"maximum", key.range.most}};
-        return {{"anyOf", Json::array({Json{{"enum", {"auto", "none"}}}, std::move(number)})}};
-      }
+        return enum_schema(std::array{503, 404});
+      case Shape::wait:
+        return either(enum_schema(std::array{"auto", "none"}), integer_schema(key.range));
       case Shape::text:
         return string_schema("^[!-9;-~][!-~]*$", key.range);
       case Shape::socket_path:
         return string_schema("^/", key.range);
       case Shape::dsn:
-        return {{"type", "string"}, {"minLength", 1}};
+        return string_schema("", {1, 0});
       case Shape::secret:
-        return {{"anyOf", Json::array({secret_schema(), Json{{"type", "string"}, {"minLength", 1}}})}};
+        return either(secret_schema(), string_schema("", {1, 0}));
       case Shape::property:
-        return {{"anyOf", Json::array({secret_schema(), Json{{"type", "string"}}})}};
+        return either(secret_schema(), string_schema(""));
       case Shape::address:
         return string_schema("^([0-9.]+|\\[[0-9A-Fa-f:.]+\\]):[0-9]{1,5}$");
       case Shape::endpoint:
@@ -135,13 +151,28 @@ class Schema {
       case Shape::reference:
         return string_schema("^([^:]|:(body|query|header)\\..)");
       case Shape::ignored:
-        return {{"type", "string"}};
+        return string_schema("");
     }
     return {};
   }
 
+  static Json typed(const char* type) {
+    Json out;
+    out["type"] = type;
+    return out;
+  }
+
+  Json container(const Key& key, const char* type, const std::string& counted, const char* elements) {
+    Json out = typed(type);
+    out["min" + counted] = key.range.least;
+    out["max" + counted] = key.range.most;
+    out[elements] = of(element(key));
+    return out;
+  }
+
   Json object(const Key& key) {
-    Json out = {{"type", "object"}, {"additionalProperties", false}};
+    Json out = typed("object");
+    out["additionalProperties"] = false;
     Json required = Json::array();
     for (const Key& child : keys_) {
       if (child.pointer.empty() || parent(child.pointer) != key.pointer || child.is(kLater)) continue;
