@@ -99,7 +99,7 @@ class Daemon::Inside {
                             {time, log, metrics, alarms, mailbox, kafka::make_reaper(log, alarms)}};
 
   // Level 3
-  service::Server server{{settings, board, health, commits, relay, record_limits, time, log, metrics, chance}};
+  service::Server server{{settings, health, commits, [this] { return relay.behind(); }, record_limits, time, log, metrics, chance}};
   service::ServiceLevel service{server, health, settings.service.drain, time, log};
 
   // The control thread and who speaks to it

@@ -38,7 +38,8 @@ int utf8_length(const char* p, const char* end) noexcept {
   const unsigned a = at(0), b = at(1);
   const int n = a >= 0xc2 && a < 0xe0 ? 2 : (a & 0xf0u) == 0xe0 ? 3 : a >= 0xf0 && a < 0xf5 ? 4 : 0;
   if (n == 0) return 0;
-  if ((a == 0xe0 && b < 0xa0) || (a == 0xed && b > 0x9f) || (a == 0xf0 && b < 0x90) || (a == 0xf4 && b > 0x8f)) return 0;
+  if ((a == 0xe0 && b < 0xa0) || (a == 0xed && b > 0x9f) || (a == 0xf0 && b < 0x90) || (a == 0xf4 && b > 0x8f))
+    return 0;
   for (int i = 1; i < n; i++) {
     if ((at(i) & 0xc0u) != 0x80) return 0;
   }
@@ -92,9 +93,11 @@ std::uint64_t sip_hash(std::string_view data, std::uint64_t key0, std::uint64_t 
     v0 ^= word;
   };
   std::size_t i = 0;
-  for (; i + 8 <= data.size(); i += 8) take(eight_bytes(data.data() + i));
+  for (; i + 8 <= data.size(); i += 8)
+    take(eight_bytes(data.data() + i));
   std::uint64_t last = static_cast<std::uint64_t>(data.size()) << 56;
-  for (std::size_t k = 0; i + k < data.size(); k++) last |= std::uint64_t{static_cast<unsigned char>(data[i + k])} << (8 * k);
+  for (std::size_t k = 0; i + k < data.size(); k++)
+    last |= std::uint64_t{static_cast<unsigned char>(data[i + k])} << (8 * k);
   take(last);
   v2 ^= 0xff;
   round(), round(), round();
@@ -131,13 +134,13 @@ class JsonScanner::Inside {
     std::uint32_t at;  // in the text, or past its end: in unescaped_
     std::uint32_t size;
   };
-  struct Slot {        // of the table for large objects
+  struct Slot {                // of the table for large objects
     std::uint32_t object = 0;  // 0: free
     std::uint32_t at = 0, size = 0;
   };
   struct Object {
-    std::size_t first_key;     // on the stack
-    std::uint32_t large = 0;   // its number in the table, once it is large
+    std::size_t first_key;    // on the stack
+    std::uint32_t large = 0;  // its number in the table, once it is large
   };
 
   void start(std::string_view text, const std::vector<std::string>& path) {
@@ -176,7 +179,8 @@ class JsonScanner::Inside {
   std::size_t offset() const noexcept { return static_cast<std::size_t>(p_ - text_.data()); }
 
   void skip_space() noexcept {
-    while (p_ != end_ && (*p_ == ' ' || *p_ == '\n' || *p_ == '\t' || *p_ == '\r')) ++p_;
+    while (p_ != end_ && (*p_ == ' ' || *p_ == '\n' || *p_ == '\t' || *p_ == '\r'))
+      ++p_;
   }
   bool next_is(char c) noexcept {
     skip_space();
@@ -204,10 +208,14 @@ class JsonScanner::Inside {
       case '[':
         if (lift) result_.found = Found::array;
         return array(depth + 1);
-      case 't': return word("true") && (!lift || keep(Found::boolean, from));
-      case 'f': return word("false") && (!lift || keep(Found::boolean, from));
-      case 'n': return word("null") && (!lift || keep(Found::null, p_));
-      default: return number() && (!lift || keep(Found::number, from));
+      case 't':
+        return word("true") && (!lift || keep(Found::boolean, from));
+      case 'f':
+        return word("false") && (!lift || keep(Found::boolean, from));
+      case 'n':
+        return word("null") && (!lift || keep(Found::null, p_));
+      default:
+        return number() && (!lift || keep(Found::number, from));
     }
   }
 
@@ -227,7 +235,8 @@ class JsonScanner::Inside {
 
   bool digits() {
     if (p_ == end_ || !is_digit(*p_)) return unexpected();
-    while (p_ != end_ && is_digit(*p_)) ++p_;
+    while (p_ != end_ && is_digit(*p_))
+      ++p_;
     return true;
   }
 
@@ -392,7 +401,8 @@ class JsonScanner::Inside {
     keys_.push_back(key);
     if (keys_.size() - object.first_key < kLinear) return true;
     object.large = ++large_objects_;
-    for (std::size_t i = object.first_key; i < keys_.size(); i++) add_to_table(object.large, keys_[i]);
+    for (std::size_t i = object.first_key; i < keys_.size(); i++)
+      add_to_table(object.large, keys_[i]);
     keys_.resize(object.first_key);
     return true;
   }
@@ -450,15 +460,10 @@ JsonScan scan_json(std::string_view text, const std::vector<std::string>& path) 
   return JsonScanner(0).scan(text, path);
 }
 
-bool is_utf8(std::string_view text) noexcept {
-  const char* p = text.data();
-  const char* end = p + text.size();
-  while (p != end) {
-    const int length = static_cast<unsigned char>(*p) < 0x80 ? 1 : utf8_length(p, end);
-    if (length == 0) return false;
-    p += length;
-  }
-  return true;
+std::size_t utf8_character(std::string_view text) noexcept {
+  if (text.empty()) return 0;
+  if (static_cast<unsigned char>(text.front()) < 0x80) return 1;
+  return static_cast<std::size_t>(utf8_length(text.data(), text.data() + text.size()));
 }
 
 }  // namespace ratchet::service

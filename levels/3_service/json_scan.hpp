@@ -14,13 +14,13 @@ namespace ratchet::service {
 struct JsonScan {
   enum class Found : std::uint8_t { absent, string, number, boolean, null, object, array };
   bool valid = false;
-  std::size_t error_at = 0;        // byte offset of the first mistake
-  std::string_view error;          // "unexpected character", "depth over 64", "duplicate key", "invalid UTF-8", ...
+  std::size_t error_at = 0;  // byte offset of the first mistake
+  std::string_view error;    // "unexpected character", "depth over 64", "duplicate key", "invalid UTF-8", ...
   Found found = Found::absent;
-  std::string value;               // string unescaped, number's lexeme, "true"/"false"
+  std::string value;  // string unescaped, number's lexeme, "true"/"false"
 };
 
-constexpr int kJsonDepth = 64;     // objects and arrays inside one another
+constexpr int kJsonDepth = 64;  // objects and arrays inside one another
 
 // Keeps its buffers from text to text: in the common case a scan allocates nothing. One thread at a time.
 class JsonScanner {
@@ -43,7 +43,8 @@ class JsonScanner {
 // The same, once.
 JsonScan scan_json(std::string_view text, const std::vector<std::string>& path);
 
-// Well-formed UTF-8: no overlong forms, no surrogates, nothing over U+10FFFF.
-bool is_utf8(std::string_view text) noexcept;
+// Length in bytes of the character that `text` begins with; 0: not UTF-8 (overlong forms, surrogates and what is over
+// U+10FFFF are not).
+std::size_t utf8_character(std::string_view text) noexcept;
 
 }  // namespace ratchet::service

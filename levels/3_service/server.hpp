@@ -2,13 +2,14 @@
 // back here and become answers.
 #pragma once
 
+#include <functional>
 #include <memory>
 
+#include "config/settings.hpp"
 #include "levels/0_baseline/health.hpp"
 #include "levels/0_baseline/reactor.hpp"
 #include "levels/1_database/group_commit.hpp"
 #include "levels/2_broker/level.hpp"
-#include "levels/2_broker/relay.hpp"
 
 namespace ratchet::service {
 
@@ -16,24 +17,27 @@ class Server final : public db::CommitSink {
  public:
   struct Parts {
     const Settings& settings;
-    const StatusBoard& board;
     Health& health;
     db::GroupCommit& commits;
-    const kafka::Relay& relay;
+    std::function<bool()> behind;  // the relay is over its budget (Relay::behind); called on the reactor thread
     const kafka::RecordLimits& record_limits;
     const TimeSource& time;
     Log& log;
     Metrics& metrics;
-    std::function<double()> chance;
+    std::function<double()> chance;  // uniform in [0, 1); seeds ids and hashes
   };
+  // To be given to `commits` as its sink. `commits` must have been stopped before this is destroyed.
   explicit Server(Parts parts);
   ~Server() override;
 
-  Result<Nothing> open();                     // level 3's raise: binds, listens, serves
-  http::Reactor* reactor() noexcept;          // null while closed
-  void close();                               // whatever is left is cut
+  // One worker thread at a time.
+  Result<Nothing> open();  // level 3's raise: binds, listens, serves
+  void close();            // whatever is left is cut; idempotent
 
-  void finished(std::unique_ptr<db::FinishedBatch> batch) override;  // committer's thread
+  http::Reactor* reactor() noexcept;  // null while closed. For whoever calls open and close
+
+  // Any thread, at any time, also while closed: then nobody waits any more and the outcomes are dropped.
+  void finished(std::unique_ptr<db::FinishedBatch> batch) override;
 
  private:
   class Inside;

@@ -24,7 +24,8 @@ JsonScan refused(std::string_view text) {
 
 std::string repeat(std::string_view what, int times) {
   std::string out;
-  while (times-- > 0) out += what;
+  while (times-- > 0)
+    out += what;
   return out;
 }
 
@@ -132,7 +133,8 @@ TEST_CASE("json_scan: duplicates are found in large objects, and nowhere else") 
   JsonScanner scanner(42);
   for (const int members : {31, 32, 33, 100, 5000}) {
     std::string text = "{";
-    for (int i = 0; i < members; i++) text += "\"key-" + std::to_string(i) + "\":{\"key-1\":[{\"key-1\":1}]},";
+    for (int i = 0; i < members; i++)
+      text += "\"key-" + std::to_string(i) + "\":{\"key-1\":[{\"key-1\":1}]},";
     const auto with = [&](const std::string& key) { return text + "\"" + key + "\":0}"; };
     INFO(members);
     CHECK(scanner.scan(with("other"), {"other"}).found == Found::number);
@@ -157,11 +159,13 @@ TEST_CASE("json_scan: nothing is left over from one text to the next") {
 TEST_CASE("json_scan: a megabyte of hostile shapes is answered in bounded memory and time") {
   JsonScanner scanner(7);
   std::string keys = "{";
-  for (int i = 0; keys.size() < 1'000'000; i++) keys += "\"" + std::to_string(i) + "\":0,";
+  for (int i = 0; keys.size() < 1'000'000; i++)
+    keys += "\"" + std::to_string(i) + "\":0,";
   keys += "\"x\":0}";
   CHECK(scanner.scan(keys, {"x"}).found == Found::number);
   std::string small = "[";
-  while (small.size() < 1'000'000) small += R"({"a":1,"\u0062":2},)";
+  while (small.size() < 1'000'000)
+    small += R"({"a":1,"\u0062":2},)";
   CHECK(scanner.scan(small + "0]", {}).valid);
 }
 
@@ -173,26 +177,40 @@ using ratchet::tests::disagreement;
 rc::Gen<std::string> json_text(int depth);
 
 rc::Gen<std::string> string_text() {
-  return rc::gen::map(rc::gen::container<std::vector<std::string>>(rc::gen::weightedElement<std::string>(
-                          {{6, "a"}, {4, "b"}, {2, "\\u0061"}, {1, "\\n"}, {1, "ü"}, {1, "€"}, {1, "😀"}, {1, "\\ud83d\\ude00"},
-                           {1, "long plain text"}, {1, "\\\""}, {1, "\\\\"}, {1, "/"}, {1, "\x7f"}})),
-                      [](const std::vector<std::string>& parts) {
-                        std::string out = "\"";
-                        for (const auto& part : parts) out += part;
-                        return out + "\"";
-                      });
+  return rc::gen::map(
+      rc::gen::container<std::vector<std::string>>(rc::gen::weightedElement<std::string>({{6, "a"},
+                                                                                          {4, "b"},
+                                                                                          {2, "\\u0061"},
+                                                                                          {1, "\\n"},
+                                                                                          {1, "ü"},
+                                                                                          {1, "€"},
+                                                                                          {1, "😀"},
+                                                                                          {1, "\\ud83d\\ude00"},
+                                                                                          {1, "long plain text"},
+                                                                                          {1, "\\\""},
+                                                                                          {1, "\\\\"},
+                                                                                          {1, "/"},
+                                                                                          {1, "\x7f"}})),
+      [](const std::vector<std::string>& parts) {
+        std::string out = "\"";
+        for (const auto& part : parts)
+          out += part;
+        return out + "\"";
+      });
 }
 
 rc::Gen<std::string> key_text() {
   return rc::gen::weightedOneOf<std::string>(
-      {{6, rc::gen::element<std::string>("\"a\"", "\"b\"", "\"c\"", "\"d\"", "\"\\u0061\"", "\"\"")}, {4, string_text()}});
+      {{6, rc::gen::element<std::string>("\"a\"", "\"b\"", "\"c\"", "\"d\"", "\"\\u0061\"", "\"\"")},
+       {4, string_text()}});
 }
 
 rc::Gen<std::string> list(rc::Gen<std::string> item, char open, char close) {
   return rc::gen::map(rc::gen::container<std::vector<std::string>>(std::move(item)),
                       [open, close](const std::vector<std::string>& items) {
                         std::string out(1, open);
-                        for (std::size_t i = 0; i < items.size(); i++) out += (i > 0 ? "," : "") + items[i];
+                        for (std::size_t i = 0; i < items.size(); i++)
+                          out += (i > 0 ? "," : "") + items[i];
                         return out + close;
                       });
 }
@@ -200,13 +218,14 @@ rc::Gen<std::string> list(rc::Gen<std::string> item, char open, char close) {
 rc::Gen<std::string> json_text(int depth) {
   const auto leaf = rc::gen::weightedOneOf<std::string>(
       {{3, string_text()},
-       {2, rc::gen::element<std::string>("0", "-0", "1.0", "1e5", "-12.50E-3", "18446744073709551615", "-9223372036854775808",
-                                         "123456789012345678901234567890")},
+       {2, rc::gen::element<std::string>("0", "-0", "1.0", "1e5", "-12.50E-3", "18446744073709551615",
+                                         "-9223372036854775808", "123456789012345678901234567890")},
        {1, rc::gen::element<std::string>("true", "false", "null", " null ", "{}", "[]")}});
   if (depth == 0) return leaf;
   const auto inner = json_text(depth - 1);
-  const auto member = rc::gen::map(rc::gen::pair(key_text(), inner),
-                                   [](const std::pair<std::string, std::string>& m) { return m.first + ":" + m.second; });
+  const auto member = rc::gen::map(rc::gen::pair(key_text(), inner), [](const std::pair<std::string, std::string>& m) {
+    return m.first + ":" + m.second;
+  });
   return rc::gen::weightedOneOf<std::string>({{1, leaf}, {3, list(member, '{', '}')}, {1, list(inner, '[', ']')}});
 }
 
@@ -216,10 +235,18 @@ std::string mutated(std::string text) {
     const auto at = *rc::gen::inRange<std::size_t>(0, text.size());
     const char byte = kBytes[*rc::gen::inRange<std::size_t>(0, kBytes.size())];
     switch (*rc::gen::inRange(0, 4)) {
-      case 0: text[at] = byte; break;
-      case 1: text.insert(at, 1, byte); break;
-      case 2: text.erase(at, 1); break;
-      default: text.resize(at); break;
+      case 0:
+        text[at] = byte;
+        break;
+      case 1:
+        text.insert(at, 1, byte);
+        break;
+      case 2:
+        text.erase(at, 1);
+        break;
+      default:
+        text.resize(at);
+        break;
     }
   }
   return text;
@@ -238,7 +265,8 @@ TEST_CASE("json_scan: agrees with nlohmann on generated and on damaged texts") {
   const auto text = rc::gen::resize(8, json_text(3));
   const auto ten_times = [](const auto& test) {
     return [&test] {
-      for (int i = 0; i < 10; i++) test();
+      for (int i = 0; i < 10; i++)
+        test();
     };
   };
   const auto generated = [&] { agree(*text); };

@@ -1,0 +1,246 @@
+#include "levels/3_service/event_route.hpp"
+
+#include "levels/3_service/json_write.hpp"
+
+namespace ratchet::service {
+namespace {
+
+constexpr std::size_t kLongestIdempotencyKey = 255;
+
+// A record batch of one record, format 2: 61 bytes before the records; the record's own length, attributes, deltas,
+// three more lengths: at most 26. Each header: two lengths, at most 5 for those that fit into a request.
+constexpr std::size_t kRecordFrame = 61 + 26;
+constexpr std::size_t kHeaderFrame = 5;
+
+int hex_digit(char c) noexcept {
+  if (c >= '0' && c <= '9') return c - '0';
+  const char low = static_cast<char>(c | 0x20);
+  return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
+}
+
+// False: a '%' without two hexadecimal digits.
+bool append_decoded(std::string& out, std::string_view text) {
+  for (std::size_t i = 0; i < text.size(); i++) {
+    if (text[i] != '%') {
+      out += text[i] == '+' ? ' ' : text[i];
+      continue;
+    }
+    const int high = i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
+    const int low = high < 0 ? -1 : hex_digit(text[i + 2]);
+    if (low < 0) return false;
+    out += static_cast<char>(high * 16 + low);
+    i += 2;
+  }
+  return true;
+}
+
+Problem no_key(const Reference& from, std::string_view why) {
+  return problem_of(ProblemKind::key_missing,
+                    "the key is taken from " + to_string(from) + ", which " + std::string(why));
+}
+
+std::string_view why_unusable(JsonScan::Found found) noexcept {
+  switch (found) {
+    case JsonScan::Found::null:
+      return "is null";
+    case JsonScan::Found::object:
+      return "is an object";
+    case JsonScan::Found::array:
+      return "is an array";
+    default:
+      return "is missing";
+  }
+}
+
+}  // namespace
+
+bool read_idempotency_key(std::string_view header, std::string& out) {
+  out.clear();
+  const bool quoted = !header.empty() && header.front() == '"';
+  if (quoted) {
+    if (header.size() < 2 || header.back() != '"') return false;
+    header = header.substr(1, header.size() - 2);
+  }
+  for (std::size_t i = 0; i < header.size(); i++) {
+    char c = header[i];
+    if (c < (quoted ? 0x20 : 0x21) || c > 0x7e || c == '"') return false;
+    if (c == '\\') {
+      if (!quoted || ++i == header.size()) return false;
+      c = header[i];
+      if (c != '"' && c != '\\') return false;
+    }
+    out += c;
+  }
+  return !out.empty() && out.size() <= kLongestIdempotencyKey;
+}
+
+bool read_query_parameter(std::string_view query, std::string_view name, std::string& out) {
+  while (!query.empty()) {
+    const auto part = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(query.size(), part.size() + 1));
+    const auto equals = part.find('=');
+    out.clear();
+    if (!append_decoded(out, part.substr(0, equals)) || out != name) continue;
+    out.clear();
+    return equals == std::string_view::npos || append_decoded(out, part.substr(equals + 1));
+  }
+  return false;
+}
+
+std::string to_string(const Reference& reference) {
+  switch (reference.from) {
+    case Reference::From::literal:
+      return reference.name;
+    case Reference::From::header:
+      return ":header." + reference.name;
+    case Reference::From::query:
+      return ":query." + reference.name;
+    case Reference::From::path:
+      return ":path." + reference.name;
+    case Reference::From::body:
+      break;
+  }
+  std::string out = ":body";
+  for (const auto& part : reference.path)
+    out += "." + part;
+  return out;
+}
+
+EventReader::EventReader(const TimeSource& time, const kafka::RecordLimits& limits, std::uint64_t seed)
+    : time_(time), limits_(limits), scanner_(seed), ids_(seed) {}
+
+std::size_t EventReader::record_bytes(std::size_t key, std::size_t headers_text, std::size_t headers,
+                                      std::size_t value) noexcept {
+  return kRecordFrame + key + headers_text + headers * kHeaderFrame + value;
+}
+
+std::optional<Problem> EventReader::read(const EventRoute& route, const http::Request& request, PreparedEvent& out) {
+  out.event = {};
+  if (auto problem = envelopes_.read(request.head, envelope_)) return problem;
+  if (auto problem = check_body(route, request.body)) return problem;
+  if (auto problem = find_key(route, request, out.event.key)) return problem;
+  if (auto problem = find_idempotency(route, request, out.event)) return problem;
+
+  const auto sent = request.head.header("traceparent");
+  const std::string_view trace_parent = sent && is_trace_parent(*sent) ? *sent : ids_.trace_parent();
+  const std::string_view id = envelope_.cloudevent ? envelope_.id : ids_.uuid7(time_.wall());
+  write_headers(route, id, trace_parent);
+  reply_.assign("{\"id\":\"");
+  append_escaped(reply_, id);
+  reply_ += "\"}";
+
+  const std::size_t limit = limits_.of(route.topic);
+  const std::size_t found =
+      record_bytes(out.event.key ? out.event.key->size() : 0, headers_text_, headers_count_, request.body.size());
+  if (found > limit) {
+    auto problem = problem_of(ProblemKind::record_too_large,
+                              "key, headers and body together exceed what topic " + route.topic + " takes");
+    problem.limit = limit;
+    problem.found = found;
+    return problem;
+  }
+  out.event.topic = route.topic;
+  out.event.payload = request.body;
+  out.event.headers = headers_;
+  out.event.reply = reply_;
+  out.trace_id = trace_parent.substr(3, 32);
+  return std::nullopt;
+}
+
+std::optional<Problem> EventReader::check_body(const EventRoute& route, std::string_view body) {
+  scan_ = nullptr;
+  const bool key_in_body = route.key && route.key->from == Reference::From::body;
+  if (key_in_body && !envelope_.json) {
+    return problem_of(ProblemKind::unsupported_media_type,
+                      "this route takes its key from " + to_string(*route.key) + ", so Content-Type must be JSON");
+  }
+  if (!envelope_.json) return std::nullopt;
+  static const std::vector<std::string> nothing;
+  scan_ = &scanner_.scan(body, key_in_body ? route.key->path : nothing);
+  if (scan_->valid) return std::nullopt;
+  return problem_of(ProblemKind::json_invalid,
+                    std::string(scan_->error) + " at byte " + std::to_string(scan_->error_at));
+}
+
+std::optional<Problem> EventReader::find_key(const EventRoute& route, const http::Request& request,
+                                             std::optional<std::string_view>& key) {
+  if (!route.key) return std::nullopt;
+  const Reference& from = *route.key;
+  switch (from.from) {
+    case Reference::From::literal:
+      key = from.name;
+      break;
+    case Reference::From::body: {
+      using Found = JsonScan::Found;
+      const Found found = scan_->found;
+      if (found != Found::string && found != Found::number && found != Found::boolean)
+        return no_key(from, why_unusable(found));
+      key = scan_->value;
+      break;
+    }
+    case Reference::From::header:
+      key = request.head.header(from.name);
+      if (!key) return no_key(from, "is missing");
+      break;
+    case Reference::From::query:
+      if (!read_query_parameter(request.head.query, from.name, key_)) return no_key(from, "is missing");
+      key = key_;
+      break;
+    case Reference::From::path:
+      return no_key(from, "no route of this version has");
+  }
+  return std::nullopt;
+}
+
+std::optional<Problem> EventReader::find_idempotency(const EventRoute& route, const http::Request& request,
+                                                     db::Event& event) {
+  bool found = false;
+  for (std::size_t i = 0; i < request.head.header_count; i++) {
+    const auto& [name, value] = request.head.headers[i];
+    if (name.size() != 15 || !http::equals_ignoring_case(name, "idempotency-key")) continue;
+    if (found) return problem_of(ProblemKind::idempotency_key_invalid, "Idempotency-Key was sent more than once");
+    found = true;
+    if (!read_idempotency_key(value, idempotency_key_)) {
+      auto problem = problem_of(ProblemKind::idempotency_key_invalid,
+                                "1 to 255 visible ASCII characters, bare or as a quoted string");
+      problem.limit = kLongestIdempotencyKey;
+      problem.found = value.size();
+      return problem;
+    }
+  }
+  if (found) {
+    event.idempotency = db::idempotency_id(route.path, "", idempotency_key_);
+  } else if (envelope_.cloudevent) {
+    event.idempotency = db::idempotency_id(route.path, "", envelope_.source, envelope_.id);
+  } else {
+    return std::nullopt;
+  }
+  fingerprint_ = db::fingerprint(request.head.method, request.head.path, request.body);
+  event.fingerprint = db::view(fingerprint_);
+  return std::nullopt;
+}
+
+void EventReader::write_headers(const EventRoute& route, std::string_view id, std::string_view trace_parent) {
+  headers_.assign("{");
+  headers_text_ = headers_count_ = 0;
+  write_header("ce_", "specversion", "1.0");
+  write_header("ce_", "id", id);
+  write_header("ce_", "source", envelope_.cloudevent ? envelope_.source : route.source);
+  write_header("ce_", "type", envelope_.cloudevent ? envelope_.type : route.type);
+  write_header("ce_", "time", envelope_.time.empty() ? time_text_.of(time_.wall()) : envelope_.time);
+  for (const auto& extension : envelope_.extensions)
+    write_header("ce_", extension.name, extension.value);
+  if (!envelope_.content_type.empty()) write_header("", "content-type", envelope_.content_type);
+  write_header("", "traceparent", trace_parent);
+  headers_.back() = '}';
+}
+
+void EventReader::write_header(std::string_view prefix, std::string_view name, std::string_view value) {
+  headers_.append("\"").append(prefix).append(name).append("\":\"");
+  append_escaped(headers_, value);
+  headers_ += "\",";
+  headers_text_ += prefix.size() + name.size() + value.size();
+  headers_count_++;
+}
+
+}  // namespace ratchet::service

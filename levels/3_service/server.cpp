@@ -1,0 +1,344 @@
+// All state of requests belongs to the reactor's thread. The only thing shared with committers is the pointer to the
+// reactor, under `gate_`: close() takes it away first and destroys the reactor afterwards, so an outcome that comes in
+// that very moment either is posted to a live reactor (which runs it or throws it away) or finds none.
+#include "levels/3_service/server.hpp"
+
+#include <array>
+#include <atomic>
+#include <cassert>
+#include <mutex>
+#include <utility>
+
+#include "levels/3_service/event_route.hpp"
+#include "levels/3_service/problem.hpp"
+#include "levels/3_service/routes.hpp"
+#include "levels/3_service/waiting.hpp"
+
+namespace ratchet::service {
+namespace {
+
+using db::Committed;
+using http::Reactor;
+using http::Request;
+using http::Served;
+using http::Ticket;
+
+constexpr int kRetrySoon = 1;
+constexpr int kRetryWhenRelayIsBehind = 30;
+constexpr std::string_view kReplayed = "Idempotency-Replayed: true\r\n";
+
+std::uint64_t seed_of(const std::function<double()>& chance) {
+  const auto bits = [&chance] { return static_cast<std::uint64_t>(chance() * 4294967296.0); };
+  const std::uint64_t high = bits();
+  return high << 32 | bits();
+}
+
+std::string milliseconds_text(Duration took) {
+  const auto us = std::chrono::duration_cast<std::chrono::microseconds>(took).count();
+  const auto fraction = std::to_string(us % 1000);
+  return std::to_string(us / 1000) + '.' + std::string(3 - fraction.size(), '0') + fraction;
+}
+
+Problem with_retry(Problem problem, int seconds) {
+  problem.retry_after_s = seconds;
+  return problem;
+}
+
+// The reason begins with the SQLSTATE where the server gave one: 22 and 23 are about the data.
+Problem refused_row(std::string_view reason) {
+  const auto state_class = reason.substr(0, 2);
+  const bool data = state_class == "22" || state_class == "23";
+  return problem_of(data ? ProblemKind::row_refused : ProblemKind::database_refused, std::string(reason));
+}
+
+}  // namespace
+
+class Server::Inside final : public http::Service {
+ public:
+  explicit Inside(Parts parts);
+
+  Result<Nothing> open();
+  void close();
+  Reactor* reactor() noexcept { return reactor_.get(); }
+  void finished(std::unique_ptr<db::FinishedBatch> batch);
+
+  Served serve(Reactor& reactor, const Request& request) override;
+  void expired(Reactor& reactor, Ticket ticket) override;
+  void turn_ended(Reactor&) override;
+  std::string refusal_body(const http::Refusal& refusal) override { return to_json(refusal); }
+
+ private:
+  // How an answer is told to metrics and to the access log.
+  struct Told {
+    RequestTimes& times;
+    std::string_view method, path;
+    TimePoint since;
+    std::string_view trace_id, peer;
+  };
+  Served refuse(Reactor& reactor, const Request& request, Route* route, const Problem& problem);
+  std::optional<Problem> not_now(const Route& route);
+  std::optional<Problem> take(const Request& request, Route& route);
+  void answer_outcomes(Reactor& reactor, const db::FinishedBatch& batch);
+  void answer_outcome(Reactor& reactor, const Wait& wait, const db::Outcome& outcome, TimePoint now);
+  void answer_waiting(Reactor& reactor, const Wait& wait, const Problem& problem, TimePoint now);
+  Problem problem_of_outcome(const db::Outcome& outcome);
+  Problem nothing_stored();
+  Problem outcome_unknown();
+  void count(const Problem& problem) { rejected_[static_cast<std::size_t>(problem.kind)].add(); }
+  void tell(const Told& told, int status, TimePoint now);
+  Told told_of(const Wait& wait) {
+    return {
+        wait.route->times, "POST", wait.route->settings.path, wait.since, {wait.trace_id.data(), wait.trace_id.size()},
+        wait.peer};
+  }
+  void forget_all();
+
+  Parts parts_;
+  const Duration request_time_;
+  std::array<Counter, kProblemKinds> rejected_;
+  const std::shared_ptr<std::atomic<std::size_t>> active_;  // outlives us: metrics are rendered later, too
+
+  // The reactor thread's, while there is one.
+  Routes routes_;
+  RequestTimes no_route_;
+  EventReader reader_;
+  Waiting waiting_;
+  PreparedEvent event_;
+  bool added_ = false;
+
+  std::mutex gate_;
+  std::unique_ptr<Reactor> reactor_;  // written under gate_ by the one who opens and closes
+};
+
+Server::Inside::Inside(Parts parts)
+    : parts_(std::move(parts)),
+      request_time_(parts_.settings.service.limits.request),
+      active_(std::make_shared<std::atomic<std::size_t>>(0)),
+      routes_(parts_.settings.routes, parts_.metrics),
+      no_route_(parts_.metrics, ""),
+      reader_(parts_.time, parts_.record_limits, seed_of(parts_.chance)) {
+  for (std::size_t i = 0; i < kProblemKinds; i++) {
+    rejected_[i] = parts_.metrics.rejected(std::string(type_of(static_cast<ProblemKind>(i))));
+  }
+  const Gauge gauge = parts_.metrics.gauge("http_server_active_requests", "Requests that wait for their commit.");
+  parts_.metrics.before_render([gauge, active = active_] { gauge.set(static_cast<double>(active->load())); });
+}
+
+// ---- the worker of level 3 -----------------------------------------------------------------------------------------
+
+Result<Nothing> Server::Inside::open() {
+  assert(reactor_ == nullptr);
+  forget_all();
+  auto reactor = std::make_unique<Reactor>(Reactor::Options{"service", parts_.settings.service.limits}, *this,
+                                           parts_.time, parts_.log, parts_.metrics);
+  Reactor& ours = *reactor;
+  {
+    // Before it listens: the first outcome may come before listen() has returned.
+    const std::lock_guard lock(gate_);
+    reactor_ = std::move(reactor);
+  }
+  auto listening = ours.listen(parts_.settings.service.listen);
+  if (!listening) close();
+  return listening;
+}
+
+void Server::Inside::close() {
+  std::unique_ptr<Reactor> last;
+  {
+    const std::lock_guard lock(gate_);
+    last = std::move(reactor_);
+  }
+  last.reset();
+  forget_all();
+}
+
+void Server::Inside::forget_all() {
+  waiting_.forget_all();
+  routes_.none_in_flight();
+  active_->store(0);
+  added_ = false;
+}
+
+// ---- committers ----------------------------------------------------------------------------------------------------
+
+void Server::Inside::finished(std::unique_ptr<db::FinishedBatch> batch) {
+  std::shared_ptr<db::FinishedBatch> shared = std::move(batch);  // a task must be copyable
+  const std::lock_guard lock(gate_);
+  if (reactor_ == nullptr) return;
+  reactor_->post([this, shared = std::move(shared)](Reactor& reactor) { answer_outcomes(reactor, *shared); });
+}
+
+// ---- the reactor's thread
+// --------------------------------------------------------------------------------------------
+
+Served Server::Inside::serve(Reactor& reactor, const Request& request) {
+  if (parts_.health.serve(reactor, request)) return Served::answered;
+  Route* const route = routes_.find(request.head.path);
+  if (route == nullptr) {
+    return refuse(reactor, request, nullptr, problem_of(ProblemKind::not_found, "no route has this path"));
+  }
+  if (request.head.method != "POST") {
+    auto problem = problem_of(ProblemKind::method_not_allowed, "events are sent with POST");
+    problem.allow = "POST";
+    return refuse(reactor, request, route, problem);
+  }
+  if (const auto problem = not_now(*route)) return refuse(reactor, request, route, *problem);
+  if (const auto problem = take(request, *route)) return refuse(reactor, request, route, *problem);
+  return Served::deferred;
+}
+
+std::optional<Problem> Server::Inside::not_now(const Route& route) {
+  if (!route.settings.enabled) return problem_of(ProblemKind::route_off, "an operator has switched this route off");
+  if (route.settings.max_in_flight > 0 && route.in_flight >= route.settings.max_in_flight) {
+    auto problem =
+        problem_of(ProblemKind::bulkhead, "nothing was stored: too many requests of this route wait for their commit");
+    problem.limit = route.settings.max_in_flight;
+    problem.found = route.in_flight;
+    return with_retry(std::move(problem), kRetrySoon);
+  }
+  if (parts_.behind()) {
+    return with_retry(problem_of(ProblemKind::outbox_budget, "nothing was stored: publishing is too far behind"),
+                      kRetryWhenRelayIsBehind);
+  }
+  return std::nullopt;
+}
+
+// Empty: the event is in the commit queue, and its request waits.
+std::optional<Problem> Server::Inside::take(const Request& request, Route& route) {
+  if (auto problem = reader_.read(route.settings, request, event_)) return problem;
+  Wait& wait = waiting_.begin(request.ticket, route);
+  const auto added = parts_.commits.add(event_.event, wait.token);
+  if (!added) {
+    waiting_.end(wait);
+    if (added.error() == db::AddError::queue_full) {
+      auto problem = problem_of(ProblemKind::commit_queue, "nothing was stored: too many bytes wait for their commit");
+      problem.limit = parts_.settings.outbox.queue_bytes;
+      return with_retry(std::move(problem), kRetrySoon);
+    }
+    return with_retry(problem_of(ProblemKind::not_connected, "nothing was stored"), parts_.health.retry_after());
+  }
+  wait.place = *added;
+  wait.since = request.deadline - request_time_;
+  event_.trace_id.copy(wait.trace_id.data(), wait.trace_id.size());
+  if (parts_.settings.log.access) wait.peer = request.peer;
+  active_->store(waiting_.size(), std::memory_order_relaxed);
+  added_ = true;
+  return std::nullopt;
+}
+
+Served Server::Inside::refuse(Reactor& reactor, const Request& request, Route* route, const Problem& problem) {
+  count(problem);
+  const auto trace = request.head.header("traceparent");
+  const bool traced = trace && is_trace_parent(*trace);
+  tell({route != nullptr ? route->times : no_route_, request.head.method, request.head.path,
+        request.deadline - request_time_, traced ? trace->substr(3, 32) : std::string_view(), request.peer},
+       problem.status, parts_.time.now());
+  answer(reactor, request.ticket, problem, request.head.path);
+  return Served::answered;
+}
+
+void Server::Inside::turn_ended(Reactor&) {
+  if (std::exchange(added_, false)) parts_.commits.wake();
+}
+
+void Server::Inside::answer_outcomes(Reactor& reactor, const db::FinishedBatch& batch) {
+  const TimePoint now = parts_.time.now();
+  for (const auto& outcome : batch.outcomes()) {
+    Wait* const found = waiting_.find(outcome.token);
+    if (found == nullptr) continue;
+    // A copy: answering may serve the connection's next request, which begins to wait, too.
+    const Wait wait = std::move(*found);
+    waiting_.end(*found);
+    if (!wait.answered) answer_outcome(reactor, wait, outcome, now);
+  }
+  active_->store(waiting_.size(), std::memory_order_relaxed);
+}
+
+void Server::Inside::answer_outcome(Reactor& reactor, const Wait& wait, const db::Outcome& outcome, TimePoint now) {
+  const bool replayed = outcome.committed == Committed::duplicate;
+  if (outcome.committed != Committed::stored && !replayed) {
+    return answer_waiting(reactor, wait, problem_of_outcome(outcome), now);
+  }
+  tell(told_of(wait), 202, now);
+  reactor.answer(wait.ticket, {202, "application/json", outcome.reply, replayed ? kReplayed : "", false});
+}
+
+void Server::Inside::answer_waiting(Reactor& reactor, const Wait& wait, const Problem& problem, TimePoint now) {
+  count(problem);
+  tell(told_of(wait), problem.status, now);
+  answer(reactor, wait.ticket, problem, wait.route->settings.path);
+}
+
+Problem Server::Inside::nothing_stored() {
+  return with_retry(problem_of(ProblemKind::nothing_stored, "the event was not stored and will not be: send it again"),
+                    parts_.health.retry_after());
+}
+
+Problem Server::Inside::outcome_unknown() {
+  return with_retry(
+      problem_of(ProblemKind::outcome_unknown,
+                 "the event may or may not have been stored: send it again with the same Idempotency-Key, or "
+                 "ce-source and ce-id; without them it may be stored twice"),
+      parts_.health.retry_after());
+}
+
+Problem Server::Inside::problem_of_outcome(const db::Outcome& outcome) {
+  switch (outcome.committed) {
+    case Committed::mismatch:
+      return problem_of(ProblemKind::idempotency_key_reused, "this key came with another method, path or body before");
+    case Committed::in_progress:
+      return with_retry(
+          problem_of(ProblemKind::idempotency_in_progress, "another request with this key is being committed"),
+          kRetrySoon);
+    case Committed::refused:
+      return refused_row(outcome.reply);
+    case Committed::nothing_stored:
+      return nothing_stored();
+    case Committed::outcome_unknown:
+      return outcome_unknown();
+    case Committed::stored:
+    case Committed::duplicate:
+      break;
+  }
+  assert(false);
+  return outcome_unknown();
+}
+
+void Server::Inside::expired(Reactor& reactor, Ticket ticket) {
+  const TimePoint now = parts_.time.now();
+  Wait* const found = waiting_.find(ticket);
+  assert(found != nullptr);
+  if (found == nullptr) return answer(reactor, ticket, outcome_unknown(), "");
+  Wait wait = *found;
+  const bool withdrawn = parts_.commits.withdraw(wait.place, wait.token);
+  if (withdrawn) {
+    waiting_.end(*found);
+  } else {
+    found->answered = true;
+  }
+  active_->store(waiting_.size(), std::memory_order_relaxed);
+  answer_waiting(reactor, wait, withdrawn ? nothing_stored() : outcome_unknown(), now);
+}
+
+void Server::Inside::tell(const Told& told, int status, TimePoint now) {
+  const Duration took = now - told.since;
+  told.times.observe(status, took);
+  if (!parts_.settings.log.access) return;
+  parts_.log.info("request", {{"method", std::string(told.method)},
+                              {"path", std::string(told.path)},
+                              {"status", std::to_string(status)},
+                              {"ms", milliseconds_text(took)},
+                              {"trace", std::string(told.trace_id)},
+                              {"peer", std::string(told.peer)}});
+}
+
+// ---- outside -------------------------------------------------------------------------------------------------------
+
+Server::Server(Parts parts) : inside_(std::make_unique<Inside>(std::move(parts))) {}
+Server::~Server() { close(); }
+Result<Nothing> Server::open() { return inside_->open(); }
+http::Reactor* Server::reactor() noexcept { return inside_->reactor(); }
+void Server::close() { inside_->close(); }
+void Server::finished(std::unique_ptr<db::FinishedBatch> batch) { inside_->finished(std::move(batch)); }
+
+}  // namespace ratchet::service
