@@ -452,6 +452,8 @@ constexpr std::array kOwned = {
     OwnedProperty{"transactional.id", "the producer uses no transactions"},
     OwnedProperty{"transaction.timeout.ms", "the producer uses no transactions"},
     OwnedProperty{"enabled_events", "the daemon asks for the events it needs"},
+    OwnedProperty{"statistics.interval.ms", "the daemon counts for itself"},
+    OwnedProperty{"log.queue", "the daemon writes the log lines"},
     OwnedProperty{"test.mock.num.brokers", "a broker inside the client keeps nothing"},
 };
 

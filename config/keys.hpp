@@ -86,7 +86,7 @@ std::vector<Key> all_keys();
 
 std::string_view leaf(std::string_view pointer) noexcept;    // "/a/b" -> "b"
 std::string_view parent(std::string_view pointer) noexcept;  // "/a/b" -> "/a"
-// "ms", "s", "bytes" or "": from the end of the name.
+// "milliseconds", "seconds", "bytes" or "": from the end of the name.
 std::string_view unit(const Key& key) noexcept;
 // "integer 1..1024", "\"text\" or \"json\"", ...: the words of the mistakes, the reference and the schema.
 std::string expected(const Key& key);

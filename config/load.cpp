@@ -458,16 +458,16 @@ class Loader {
     if (!parsed.error.empty()) {
       return wrong(spot, describe(spot.value, false) + ", " + parsed.error, std::move(parsed.did_you_mean));
     }
+    // A constant that reads like a reference would put all events into one partition, silently.
     if (parsed.reference.from == Reference::From::literal && looks_like_a_reference(spot.value.text)) {
-      warn("key.constant", spot.pointer,
-           shown(spot.value.text) + " is a constant, the same for all events; a reference starts with a colon");
+      return wrong(spot, describe(spot.value, false) + ", a constant that looks like a reference",
+                   ":" + spot.value.text);
     }
     *field<std::optional<Reference>>(spot.key, spot.place) = std::move(parsed.reference);
   }
 
   static bool looks_like_a_reference(std::string_view text) {
-    return text.starts_with("body.") || text.starts_with("header.") || text.starts_with("query.") ||
-           text.starts_with("$") || text.starts_with("{");
+    return text.starts_with("body.") || text.starts_with("header.") || text.starts_with("query.");
   }
 
   // ---- secrets

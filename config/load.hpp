@@ -23,7 +23,7 @@ struct Mistake {
 
 // Not a mistake, but to be known: the daemon raises the alarm `id` with it.
 struct ConfigWarning {
-  std::string id;  // "secret.inline", "key.constant"
+  std::string id;  // "secret.inline"
   std::string pointer;
   std::string text;
 };

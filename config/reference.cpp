@@ -29,7 +29,22 @@ std::string filled(std::string_view text, std::string_view indent, std::size_t w
   return out + line + "\n";
 }
 
-std::string paragraph(const Key& key) {
+// "/routes/*/path" -> "routes[].path", "/database/pools/*/dsn" -> "database.pools.NAME.dsn".
+std::string dotted(const Key& key, const std::vector<Key>& keys) {
+  std::string out;
+  for (std::size_t end = key.pointer.find('/', 1);; end = key.pointer.find('/', end + 1)) {
+    const std::string_view upto = key.pointer.substr(0, end);
+    const auto above = std::find_if(keys.begin(), keys.end(), [&](const Key& k) { return k.pointer == parent(upto); });
+    if (leaf(upto) != "*") {
+      out += (out.empty() ? "" : ".") + std::string(leaf(upto));
+    } else {
+      out += above->shape == Shape::list ? "[]" : ".NAME";
+    }
+    if (end == std::string_view::npos) return out;
+  }
+}
+
+std::string paragraph(const Key& key, const std::vector<Key>& keys) {
   std::string facts = expected(key);
   if (!unit(key).empty()) facts += " (" + std::string(unit(key)) + ")";
   const std::string standard = default_text(key);
@@ -40,7 +55,7 @@ std::string paragraph(const Key& key) {
   }
   if (key.is(kLive)) facts += "; live";
   if (key.is(kSecret)) facts += "; secret";
-  return std::string(key.pointer) + "\n" + filled(facts, "    ") + filled(key.doc, "    ") + "\n";
+  return dotted(key, keys) + "\n" + filled(facts, "    ") + filled(key.doc, "    ") + "\n";
 }
 
 Json string_schema(const char* pattern, const Range& range = {}) {
@@ -199,16 +214,17 @@ std::string reference_text() {
   std::string out =
       "Configuration of ratchetd " RATCHET_VERSION
       ": one JSON file.\n\n"
-      "A paragraph per key: its place (a JSON pointer; * is a name of your choice, or an index), what may stand\n"
+      "A paragraph per key: its place (NAME is a name of your choice, [] an element of a list), what may stand\n"
       "there, its default. Keys marked live are those that a reload may change; any other change needs a restart.\n"
       "Unknown keys are mistakes. A secret is named, not written: {\"credential\": NAME} is systemd's\n"
       "$CREDENTIALS_DIRECTORY/NAME, {\"file\": PATH} a file, {\"env\": NAME} an environment variable; one written "
       "into\n"
       "the file itself works, and raises the alarm secret.inline.\n\n";
-  for (const Key& key : all_keys()) {
-    if (!key.pointer.empty() && !key.is(kLater)) out += paragraph(key);
+  const std::vector<Key> keys = all_keys();
+  for (const Key& key : keys) {
+    if (!key.pointer.empty() && !key.is(kLater)) out += paragraph(key, keys);
   }
-  out += "Properties of librdkafka that are the daemon's own and refused in /broker/properties:\n";
+  out += "Properties of librdkafka that are the daemon's own and refused in broker.properties:\n";
   for (const OwnedProperty& owned : owned_properties()) {
     out += "    " + std::string(owned.name) + ": " + std::string(owned.why) + "\n";
   }
