@@ -21,7 +21,7 @@ constexpr std::size_t kMostDiscarded = 16 * 1024 * 1024;  // sent by a client th
 constexpr std::size_t kKeptReply = 256 * 1024;            // a reply buffer larger than this is not kept
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
-constexpr bool would_block(int error) noexcept { return error == EAGAIN || error == EWOULDBLOCK; }
+constexpr bool would_block(int error) noexcept { return error == EAGAIN; }
 
 }  // namespace
 
