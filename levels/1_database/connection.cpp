@@ -342,8 +342,9 @@ struct Connection::Inside {
   template <class Call>
   auto guarded(Call call) -> Result<decltype(call()), SqlError> {
     if (broken.load(std::memory_order_acquire)) return lose({});
-    const TimePoint until = std::exchange(allowed, kNever);
-    due.store(until != kNever ? until : time.now() + usual_patience, std::memory_order_release);
+    const TimePoint until = allowed.load();
+    due.store(until != kNever ? until : time.now() + usual_patience);
+    allowed.store(kNever);
     auto answer = [&]() -> Result<decltype(call()), SqlError> {
       try {
         return call();
@@ -357,7 +358,7 @@ struct Connection::Inside {
         return failed({}, error.what());
       }
     }();
-    if (due.exchange(kNever, std::memory_order_acq_rel) == kCutMark) {  // answered in the moment it was cut
+    if (due.exchange(kNever) == kCutMark) {  // answered in the moment it was cut
       broken.store(true, std::memory_order_release);
     }
     return answer;
@@ -372,8 +373,8 @@ struct Connection::Inside {
   std::map<std::string, std::string> prepared;
   Said last_words;
   std::optional<SqlError> loss;
-  TimePoint allowed = kNever;
-  std::atomic<TimePoint> due{kNever};
+  std::atomic<TimePoint> allowed{kNever};  // for the next call
+  std::atomic<TimePoint> due{kNever};      // of the call under way
   std::atomic<bool> broken{false}, cut{false}, overdue{false};
 };
 
@@ -452,19 +453,20 @@ int Connection::backend() const noexcept { return PQbackendPID(inside_->raw); }
 
 const std::string& Connection::where() const noexcept { return inside_->where; }
 
-void Connection::allow_until(TimePoint deadline) noexcept { inside_->allowed = deadline; }
+void Connection::allow_until(TimePoint deadline) noexcept { inside_->allowed.store(deadline); }
 
-std::optional<TimePoint> Connection::due() const noexcept {
-  const TimePoint due = inside_->due.load(std::memory_order_acquire);
-  if (due == kNever || due == kCutMark) return std::nullopt;
-  return due;
+std::optional<TimePoint> Connection::due(TimePoint now) const noexcept {
+  const TimePoint due = inside_->due.load();
+  if (due != kNever && due != kCutMark) return due;
+  const TimePoint next = inside_->allowed.load();
+  return next != kNever && next > now ? std::optional(next) : std::nullopt;
 }
 
 bool Connection::cut_if_overdue(TimePoint now) noexcept {
-  TimePoint due = inside_->due.load(std::memory_order_acquire);
+  TimePoint due = inside_->due.load();
   if (due > now || due == kCutMark) return false;
   inside_->overdue.store(true, std::memory_order_release);
-  if (!inside_->due.compare_exchange_strong(due, kCutMark, std::memory_order_acq_rel)) {
+  if (!inside_->due.compare_exchange_strong(due, kCutMark)) {
     inside_->overdue.store(false, std::memory_order_release);
     return false;  // the answer came in this moment
   }

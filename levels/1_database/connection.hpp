@@ -90,8 +90,9 @@ class Connection {
 
   // Until when the next call may take; holds for that one call. Without it: Plan::statement and a bit.
   void allow_until(TimePoint deadline) noexcept;
-  // For the watchdog; any thread. When the call under way is due, and whether it was cut for that now.
-  std::optional<TimePoint> due() const noexcept;
+  // For the watchdog; any thread. When the call under way is due, else the next one if that is known and to come.
+  std::optional<TimePoint> due(TimePoint now) const noexcept;
+  // True: a call was due and its connection has been cut for that, now.
   bool cut_if_overdue(TimePoint now) noexcept;
   void cut() noexcept;              // shutdown(fd): whoever waits in a call returns with `lost`. Any thread.
   bool was_cut() const noexcept;    // any thread

@@ -2,6 +2,7 @@
 // with our schema version; the committer runs.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "levels/1_database/group_commit.hpp"
@@ -19,6 +20,8 @@ class DatabaseLevel final : public Level {
   Result<std::unique_ptr<HeldLevel>> raise(Patience& patience, Incarnation incarnation) override;
 
  private:
+  std::optional<Fault> verify(Patience& patience);
+
   Pool& pool_;
   GroupCommit& commits_;
   const TimeSource& time_;

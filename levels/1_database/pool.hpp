@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "config/settings.hpp"
@@ -34,7 +35,8 @@ class Lease {
   Connection& operator*() const noexcept { return *connection_; }
   Connection* operator->() const noexcept { return connection_.get(); }
 
-  // Until when the call now made may take; our watchdog cuts the connection then. Set before each call.
+  // Until when the call made next may take; our watchdog cuts the connection then. Set before each call; a call
+  // without it gets the pool's `statement` and a bit.
   void allow_until(TimePoint deadline) noexcept;
 
  private:
@@ -60,10 +62,12 @@ class Pool {
   const PoolSettings& settings() const noexcept;
 
   // The level's raise: one connection that answers, of the right role. From then on faults of this incarnation are
-  // reported. Worker thread.
+  // reported. The other connections follow by themselves. Only while closed. Worker thread.
   Result<Nothing> open(Patience& patience, Incarnation incarnation);
 
-  // One query on a connection of its own, within `patience`. Worker thread.
+  // One query on a connection of its own, within `patience`: from a size of 2 on one connection is kept for it and
+  // never lent. Where there is only one, it waits its turn, and a connection lent all the time counts as an answer
+  // (its calls are watched anyway). Worker thread.
   std::optional<Fault> probe(Patience& patience);
 
   // No more leases; waits for those lent until patience ends, then cuts them; everything closed. Idempotent.
@@ -71,6 +75,13 @@ class Pool {
 
   // Any thread. Waits at most until `deadline`.
   Result<Lease, LeaseError> lease(TimePoint deadline);
+
+  // What a user of a connection was told by the server. A standby (25006) or a server on its way down is the level's
+  // fault; anything else is the matter of that one connection. Any thread.
+  void report(const SqlError& error);
+
+  // One line when there are fewer connections than wanted, and why. Any thread.
+  std::optional<std::string> degraded() const;
 
   struct Counts { int open; int idle; int wanted; };
   Counts counts() const;

@@ -1,0 +1,419 @@
+#include "levels/1_database/pool.hpp"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cassert>
+#include <system_error>
+
+#include "levels/1_database/conninfo.hpp"
+#include "levels/1_database/pool_inside.hpp"
+
+namespace ratchet::db {
+namespace {
+
+constexpr auto kRoleCheck = std::chrono::seconds(2);
+const std::vector<double> kSeconds{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5};
+
+std::string place_of(const std::string& dsn) {
+  const auto parsed = Conninfo::parse(dsn);
+  return parsed ? parsed->where() : std::string("unreadable DSN");
+}
+
+int new_event() {
+  const int fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (fd < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
+  return fd;
+}
+
+double seconds_between(TimePoint from, TimePoint to) { return std::chrono::duration<double>(to - from).count(); }
+
+std::string alarm_id(const std::string& pool) { return "pool." + pool + ".too-many"; }
+
+}  // namespace
+
+// ---- lease -------------------------------------------------------------------------------------------------------
+
+Lease::Lease(Pool& pool, std::unique_ptr<Connection> connection) noexcept
+    : pool_(&pool), connection_(std::move(connection)) {}
+Lease::Lease(Lease&&) noexcept = default;
+Lease::~Lease() {
+  if (connection_) pool_->inside_->give_back(std::move(connection_));
+}
+void Lease::allow_until(TimePoint deadline) noexcept {
+  connection_->allow_until(deadline);
+  pool_->inside_->watch_until(deadline);
+}
+
+// ---- pool --------------------------------------------------------------------------------------------------------
+
+Pool::Pool(PoolSettings settings, Parts parts)
+    : inside_(std::make_unique<Inside>(std::move(settings), std::move(parts))) {}
+Pool::~Pool() = default;
+const PoolSettings& Pool::settings() const noexcept { return inside_->settings_; }
+Result<Nothing> Pool::open(Patience& patience, Incarnation incarnation) { return inside_->open(patience, incarnation); }
+std::optional<Fault> Pool::probe(Patience& patience) { return inside_->probe(patience); }
+void Pool::close(Patience& patience) { inside_->close(patience); }
+void Pool::report(const SqlError& error) { inside_->report(error); }
+std::optional<std::string> Pool::degraded() const { return inside_->degraded(); }
+Pool::Counts Pool::counts() const { return inside_->counts(); }
+Result<Lease, LeaseError> Pool::lease(TimePoint deadline) {
+  auto connection = inside_->lease(deadline);
+  if (!connection) return connection.error();
+  return Lease(*this, *std::move(connection));
+}
+
+// ---- inside ------------------------------------------------------------------------------------------------------
+
+Pool::Inside::Inside(PoolSettings settings, Parts parts)
+    : settings_(std::move(settings)), parts_(std::move(parts)), where_(place_of(settings_.dsn)), event_(new_event()) {
+  const Labels pool{{"pool", settings_.name}};
+  const std::string count = "db_client_connection_count";
+  const std::string help = "Connections of a pool that are open now";
+  auto& metrics = parts_.metrics;
+  idle_ = metrics.gauge(count, help, {{"pool", settings_.name}, {"state", "idle"}});
+  used_ = metrics.gauge(count, help, {{"pool", settings_.name}, {"state", "used"}});
+  most_ = metrics.gauge("db_client_connection_max", "Connections a pool may open", pool);
+  pending_ = metrics.gauge("db_client_connection_pending_requests", "Who waits for a connection now", pool);
+  timeouts_ = metrics.counter("db_client_connection_timeouts_total", "Waits for a connection that ended without", pool);
+  create_seconds_ = metrics.histogram("db_client_connection_create_time_seconds", "Time to connect", pool, kSeconds);
+  wait_seconds_ = metrics.histogram("db_client_connection_wait_time_seconds", "Wait for a connection", pool, kSeconds);
+  most_.set(settings_.size);
+  keeper_thread_ = std::thread([this] { keep(); });
+  opener_thread_ = std::thread([this] { open_more(); });
+}
+
+Pool::Inside::~Inside() {
+  Patience none(parts_.time.now());
+  close(none);
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  opener_.notify_all();
+  kick();
+  opener_thread_.join();
+  keeper_thread_.join();
+  ::close(event_);
+}
+
+Fault Pool::Inside::fault_of(FaultKind kind, const std::string& text) const {
+  return {1, incarnation_, kind, "database " + settings_.name + ": " + text, parts_.time.now()};
+}
+
+// Not under the mutex. Faults come without the pool's name.
+Result<std::unique_ptr<Connection>> Pool::Inside::connect(Patience& patience) {
+  auto failed = [this](FaultKind kind, std::string text) {
+    return Fault{1, 0, kind, std::move(text), parts_.time.now()};
+  };
+  auto conninfo = Conninfo::parse(settings_.dsn);
+  if (!conninfo) return failed(FaultKind::unknown, "bad DSN: " + conninfo.error());
+  if (settings_.password) {
+    auto secret = settings_.password->read();  // each time: a changed password needs no restart
+    if (!secret.error.empty()) return failed(FaultKind::authentication, "cannot read secret " + secret.error);
+    conninfo->set("password", std::move(secret.text));
+  }
+  Connection::Plan plan;
+  plan.conninfo = conninfo->text();
+  plan.application_name = "ratchetd " + parts_.instance;
+  plan.statement = settings_.statement;
+  plan.resolver = &resolver_;
+  const TimePoint begun = parts_.time.now();
+  auto connection = Connection::connect(plan, patience, parts_.time);
+  if (connection) create_seconds_.observe(seconds_between(begun, parts_.time.now()));
+  return connection;
+}
+
+// Not under the mutex; the connection's slot is on the list, so that the keeper cuts this call, too.
+Result<Nothing> Pool::Inside::check_role(Connection& connection, TimePoint until) {
+  connection.allow_until(until);
+  watch_until(until);
+  const auto answer = connection.exec("select pg_is_in_recovery()");
+  const std::string place = " (" + connection.where() + ")";
+  if (!answer) {
+    return Fault{1, 0, fault_kind(answer.error()), answer.error().text + place, parts_.time.now()};
+  }
+  if (answer->boolean(0, 0)) {
+    return Fault{1, 0, FaultKind::read_only, "the server is a standby, a primary is needed" + place, parts_.time.now()};
+  }
+  return Nothing{};
+}
+
+Result<Nothing> Pool::Inside::open(Patience& patience, Incarnation incarnation) {
+  std::uint64_t mine = 0;
+  {
+    std::lock_guard lock(mutex_);
+    assert(phase_ == Phase::closed);
+    incarnation_ = incarnation;
+    mine = ++generation_;
+  }
+  auto connection = connect(patience);
+  if (!connection) return fault_of(connection.error().kind, connection.error().text);
+  {
+    std::lock_guard lock(mutex_);
+    slots_.push_back(std::make_unique<Slot>());
+    slots_.back()->connection = connection->get();
+  }
+  const auto role = check_role(**connection, std::min(patience.deadline(), parts_.time.now() + kRoleCheck));
+  std::lock_guard lock(mutex_);
+  assert(mine == generation_);
+  if (!role || patience.over(parts_.time.now())) {
+    slots_.clear();
+    show();
+    return role ? fault_of(FaultKind::cancelled, "patience was over") : fault_of(role.error().kind, role.error().text);
+  }
+  phase_ = Phase::open;
+  lost_.reset();
+  target_ = 1;
+  step_ = 1;
+  urgent_ = false;
+  open_error_.clear();
+  too_many_ = false;
+  backoff_ = Backoff();
+  parts_.log.info("database pool open", {{"pool", settings_.name}, {"server", (*connection)->where()}});
+  joined(*std::move(connection));
+  slow_start(TimePoint::min());
+  opener_.notify_all();
+  kick();
+  return Nothing{};
+}
+
+void Pool::Inside::close(Patience& patience) {
+  std::vector<std::unique_ptr<Connection>> idle;  // destroyed after the mutex is let go: that says goodbye to the server
+  Lock lock(mutex_);
+  if (phase_ == Phase::closed) return;
+  phase_ = Phase::closing;
+  ++generation_;
+  refuse_waiters();
+  if (opening_ != nullptr) opening_->shrink_to(parts_.time.now());
+  auto let_go = [&](const std::unique_ptr<Slot>& slot) {
+    if (slot->use == Use::joining) slot->connection->cut();
+    if (slot->home) idle.push_back(std::move(slot->home));
+    return slot->use == Use::joining || slot->use == Use::idle;
+  };
+  for (;;) {
+    slots_.erase(std::remove_if(slots_.begin(), slots_.end(), let_go), slots_.end());
+    const TimePoint now = parts_.time.now();
+    if (slots_.empty() || patience.over(now)) break;
+    came_home_.wait_until(lock, patience.nap(now));
+  }
+  for (const auto& slot : slots_) slot->connection->cut();
+  const auto cut = slots_.size();
+  slots_.clear();
+  phase_ = Phase::closed;
+  lost_.reset();
+  show();
+  lock.unlock();
+  idle.clear();
+  parts_.alarms.clear(alarm_id(settings_.name));
+  parts_.log.info("database pool closed", {{"pool", settings_.name}, {"cut", std::to_string(cut)}});
+}
+
+Result<std::unique_ptr<Connection>, LeaseError> Pool::Inside::lease(TimePoint deadline) {
+  Lock lock(mutex_);
+  if (phase_ != Phase::open) return LeaseError::not_connected;
+  if (waiting_.empty()) {
+    if (Slot* slot = free_slot(false)) {
+      wait_seconds_.observe(0);
+      return take(*slot, Use::lent);
+    }
+  }
+  const TimePoint begun = parts_.time.now();
+  Waiter me;
+  waiting_.push_back(&me);
+  show();
+  while (!me.given && !me.refused && parts_.time.now() < deadline) me.woken.wait_until(lock, deadline);
+  waiting_.erase(std::remove(waiting_.begin(), waiting_.end(), &me), waiting_.end());
+  show();
+  if (me.given) {
+    wait_seconds_.observe(seconds_between(begun, parts_.time.now()));
+    return std::move(me.given);
+  }
+  if (me.refused) return LeaseError::not_connected;
+  timeouts_.add();
+  return LeaseError::timed_out;
+}
+
+void Pool::Inside::give_back(std::unique_ptr<Connection> connection) noexcept {
+  std::unique_ptr<Connection> unwanted;  // destroyed after the mutex is let go
+  std::lock_guard lock(mutex_);
+  Slot* slot = find(connection.get());
+  if (slot == nullptr) {  // of a pool closed meanwhile
+    unwanted = std::move(connection);
+    return;
+  }
+  const bool broken = slot->dead || connection->broken();
+  if (broken) {
+    remove(connection.get(), connection->loss());
+  } else if (phase_ != Phase::open || parts_.time.now() >= slot->retire_at) {
+    remove(connection.get(), {});
+  } else {
+    settle(*slot, std::move(connection));
+  }
+  unwanted = std::move(connection);
+  came_home_.notify_all();
+}
+
+void Pool::Inside::watch_until(TimePoint deadline) noexcept {
+  if (deadline < wake_at_.load()) kick();
+}
+
+std::unique_ptr<Connection> Pool::Inside::take(Slot& slot, Use use) {
+  slot.use = use;
+  show();
+  return std::move(slot.home);
+}
+
+Pool::Inside::Slot* Pool::Inside::find(const Connection* connection) noexcept {
+  for (const auto& slot : slots_) {
+    if (slot->connection == connection) return slot.get();
+  }
+  return nullptr;
+}
+
+Pool::Inside::Slot* Pool::Inside::free_slot(bool for_probe) noexcept {
+  Slot* found = nullptr;
+  for (const auto& slot : slots_) {
+    if (slot->use != Use::idle || slot->dead) continue;
+    if (slot->reserved && !for_probe) continue;
+    found = slot.get();
+    if (slot->reserved) break;
+  }
+  return found;
+}
+
+void Pool::Inside::settle(Slot& slot, std::unique_ptr<Connection> connection) {
+  if (!slot.reserved && !waiting_.empty()) {
+    slot.use = Use::lent;
+    Waiter& first = *waiting_.front();
+    waiting_.pop_front();
+    first.given = std::move(connection);
+    first.woken.notify_one();
+  } else {
+    slot.use = Use::idle;
+    connection->allow_until(TimePoint::max());
+    slot.home = std::move(connection);
+  }
+  kick();  // what the keeper polls has changed
+  show();
+}
+
+// `why` is empty where it was our own wish.
+void Pool::Inside::remove(const Connection* connection, const std::string& why) {
+  slots_.erase(std::remove_if(slots_.begin(), slots_.end(),
+                              [&](const auto& slot) { return slot->connection == connection; }),
+               slots_.end());
+  show();
+  if (phase_ != Phase::open) return;
+  if (!why.empty()) {
+    parts_.log.notice("database connection lost",
+                      {{"pool", settings_.name}, {"why", why}, {"left", std::to_string(live())}});
+  }
+  if (live() == 0) urgent_ = true;
+  if (urgent_ && opening_ != nullptr) opening_->shrink_to(parts_.time.now() + std::chrono::seconds(2));
+  opener_.notify_all();
+}
+
+void Pool::Inside::lose(Fault fault) {
+  if (phase_ != Phase::open) return;
+  phase_ = Phase::lost;
+  lost_ = fault;
+  refuse_waiters();
+  parts_.log.warning("database pool lost", {{"pool", settings_.name}, {"why", fault.text}});
+  parts_.faults.report(fault);
+}
+
+void Pool::Inside::refuse_waiters() {
+  for (Waiter* waiter : waiting_) {
+    waiter->refused = true;
+    waiter->woken.notify_one();
+  }
+  waiting_.clear();
+}
+
+void Pool::Inside::report(const SqlError& error) {
+  if (!server_is_gone(error)) return;
+  std::lock_guard lock(mutex_);
+  lose(fault_of(fault_kind(error), error.text + " (" + where_ + ")"));
+}
+
+// ---- probe -------------------------------------------------------------------------------------------------------
+
+std::optional<Fault> Pool::Inside::probe(Patience& patience) {
+  Lock lock(mutex_);
+  for (;;) {
+    if (phase_ == Phase::lost) return lost_;
+    if (phase_ != Phase::open) return fault_of(FaultKind::connection_lost, "closed");
+    Slot* slot = free_slot(true);
+    const TimePoint now = parts_.time.now();
+    if (slot == nullptr) {
+      if (patience.over(now)) return no_probe_connection();
+      came_home_.wait_until(lock, patience.nap(now));
+      continue;
+    }
+    auto connection = take(*slot, Use::probing);
+    lock.unlock();
+    connection->allow_until(patience.deadline());
+    watch_until(patience.deadline());
+    const auto answer = connection->exec("select pg_is_in_recovery()");
+    const bool another = !answer && answer.error().kind == SqlError::Kind::lost && !connection->was_cut();
+    auto verdict = judge_probe(answer, *connection);
+    give_back(std::move(connection));
+    if (!another) return verdict;  // one lost connection is noise: ask again on another
+    lock.lock();
+  }
+}
+
+std::optional<Fault> Pool::Inside::no_probe_connection() const {
+  if (live() > 0 && (settings_.size < 2 || too_many_)) return std::nullopt;  // the users' own calls are watched
+  return fault_of(FaultKind::timed_out, open_error_.empty() ? "no connection for the probe (" + where_ + ")" : open_error_);
+}
+
+std::optional<Fault> Pool::Inside::judge_probe(const Result<Rows, SqlError>& answer,
+                                               const Connection& connection) const {
+  const std::string place = " (" + connection.where() + ")";
+  if (answer && !answer->boolean(0, 0)) return std::nullopt;
+  if (answer) return fault_of(FaultKind::read_only, "the server has become a standby" + place);
+  if (connection.was_cut()) return fault_of(FaultKind::timed_out, "no answer to the probe in time" + place);
+  return fault_of(fault_kind(answer.error()), answer.error().text + place);
+}
+
+// ---- counts ------------------------------------------------------------------------------------------------------
+
+int Pool::Inside::live() const noexcept {
+  int n = 0;
+  for (const auto& slot : slots_) {
+    if (slot->use != Use::joining && !slot->dead && !slot->connection->broken()) ++n;
+  }
+  return n;
+}
+
+int Pool::Inside::lendable() const noexcept {
+  int n = live();
+  for (const auto& slot : slots_) n -= slot->reserved && !slot->dead && !slot->connection->broken() ? 1 : 0;
+  return n;
+}
+
+int Pool::Inside::missing() const noexcept { return std::max(0, std::min(target_, settings_.size) - live()); }
+
+void Pool::Inside::show() noexcept {
+  const auto idle = std::count_if(slots_.begin(), slots_.end(), [](const auto& s) { return s->use == Use::idle; });
+  idle_.set(static_cast<double>(idle));
+  used_.set(static_cast<double>(slots_.size()) - static_cast<double>(idle));
+  pending_.set(static_cast<double>(waiting_.size()));
+}
+
+std::optional<std::string> Pool::Inside::degraded() const {
+  std::lock_guard lock(mutex_);
+  if (phase_ != Phase::open || open_error_.empty() || live() >= settings_.size) return std::nullopt;
+  return std::to_string(live()) + " of " + std::to_string(settings_.size) + " connections: " + open_error_;
+}
+
+Pool::Counts Pool::Inside::counts() const {
+  std::lock_guard lock(mutex_);
+  const auto idle = std::count_if(slots_.begin(), slots_.end(), [](const auto& s) { return s->use == Use::idle; });
+  return {live(), static_cast<int>(idle), settings_.size};
+}
+
+}  // namespace ratchet::db
