@@ -9,7 +9,8 @@
 //   ------------------------  -------------------------------------------------------------------------
 //   Raised{n, inc}            n is held, unless a fault of this incarnation was remembered: then down again
 //   RaiseFailed{n, inc, rest} n stays down; the next raise of anything waits `rest`
-//   Lowered{n, rest}          n is gone; at the foot of a fall the next raise waits `rest`
+//   Lowered{n, rest}          n is gone; at the foot of a fall the next raise waits `rest`,
+//                             whatever a failed raise of a level above had left to wait
 //   FaultSeen{n, inc}         of the held incarnation: fall to n-1; of the one being raised: remembered;
 //                             older: ignored. Several: the lowest wins; a lower one deepens a fall
 //   Wake                      `wake_at` has come

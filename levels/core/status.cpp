@@ -39,10 +39,14 @@ std::string serving(const Status& status) {
 
 std::string because_of(const std::optional<HoldStatus>& hold) {
   if (!hold) return {};
-  std::string out = " at level " + std::to_string(hold->level);
+  std::string out;
   if (!hold->who.empty()) out += " by " + hold->who;
   if (!hold->reason.empty()) out += ": " + hold->reason;
   return out;
+}
+
+std::string draining(const Status& status) {
+  return "draining to level " + std::to_string(status.ceiling) + because_of(status.hold);
 }
 
 std::string words(const Status& status, TimePoint now) {
@@ -50,7 +54,7 @@ std::string words(const Status& status, TimePoint now) {
     case Doing::climbing: return status.held < kTopLevel ? climbing(status, now) : "serving";
     case Doing::serving: return serving(status);
     case Doing::falling: return falling(status);
-    case Doing::draining: return "draining" + (status.hold ? ", held" + because_of(status.hold) : std::string());
+    case Doing::draining: return draining(status);
     case Doing::held_back: return "held back" + because_of(status.hold);
     case Doing::stopping: return "stopping";
   }
