@@ -61,9 +61,8 @@ class Chronicle {
   void look(const ladder::State& state, TimePoint now);
   std::optional<TimePoint> next_look() const;
 
-  // `degraded`: of each held level.
-  Status status(const ladder::State& state, std::array<std::optional<std::string>, kTopLevel + 1> degraded,
-                TimePoint now) const;
+  using Degraded = std::array<std::optional<std::string>, kTopLevel + 1>;  // of each level, see HeldLevel
+  Status status(const ladder::State& state, const Degraded& degraded, TimePoint now) const;
 
  private:
   struct LevelNotes {
@@ -80,7 +79,7 @@ class Chronicle {
   const LevelNotes& notes(int level) const { return notes_[static_cast<std::size_t>(level)]; }
   std::string_view name(int level) const { return parts_.names[static_cast<std::size_t>(level)]; }
   void transition(int from, int to, std::string_view reason);
-  void note_fault(int level, const Fault& fault, std::string_view when);
+  void note_fault(int level, const Fault& fault);
   void add_history(std::string what, int level, std::string text);
   void set_level_alarm(int level);
   void count_alarms();

@@ -95,13 +95,11 @@ class Mailbox final : public FaultSink {
   void close();
 
  private:
-  bool empty() const noexcept;
-
   std::mutex mutex_;
   std::condition_variable posted_;
   // protected by mutex_
   Mail mail_;
-  bool nudged_ = false;
+  bool fresh_ = false;  // something to look at since the last wait
   bool closed_ = false;
 };
 

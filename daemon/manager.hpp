@@ -79,14 +79,15 @@ class Manager {
   void turn(Mailbox::Mail mail);
   void take_stops(unsigned stops);
   void take_fault(const Mailbox::FaultSlot& slot);
-  void take_completion(int level, Completion completion);
-  void take_raise(int level, RaiseDone done);
+  void begin_stop(std::string_view who);
+  void take(int level, Completion& completion);
+  void take_raise(int level, RaiseDone& done);
   void take_lowered(int level);
   CommandReply take_command(const Command& command);
   CommandReply hold(int level, const Command& command);
 
-  // The one place where the state changes.
   void feed(const ladder::Event& event);
+  void apply(ladder::Next next);  // the one place where the state changes
   void keep_budgets(TimePoint now);
   void perform(const ladder::Raise& raise);
   void perform(const ladder::Lower& lower);
@@ -96,6 +97,7 @@ class Manager {
 
   TimePoint deadline(Leave leave, TimePoint now) const;
   Duration rest(int level, FaultKind kind);
+  bool rests() const;  // before the next raise
   Duration nap(TimePoint now) const;
   void watch_overruns(TimePoint now);
   void publish(TimePoint now);
@@ -112,6 +114,7 @@ class Manager {
   std::optional<TimePoint> stop_end_;
   unsigned stops_ = 0;
   bool in_haste_ = false;
+  bool raise_hurried_ = false;
 };
 
 }  // namespace ratchet

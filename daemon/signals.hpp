@@ -26,8 +26,8 @@ class Signals {
 
   Mailbox& mailbox_;
   std::function<void()> third_;
-  int signal_fd_;
-  int end_fd_;
+  int signal_fd_ = -1;
+  int end_fd_ = -1;
   std::thread thread_;
 };
 

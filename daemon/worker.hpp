@@ -8,6 +8,7 @@
 #include <optional>
 #include <string_view>
 #include <thread>
+#include <variant>
 
 #include "daemon/mailbox.hpp"
 #include "levels/core/level.hpp"
@@ -51,7 +52,10 @@ class Worker {
     std::unique_ptr<HeldLevel> held;
     Leave leave;
   };
-  using Job = std::variant<RaiseJob, LowerJob>;
+  struct Job {
+    std::variant<RaiseJob, LowerJob> what;
+    std::shared_ptr<Patience> patience;
+  };
   struct Watch {
     HeldLevel* held;
     Incarnation incarnation;
@@ -61,10 +65,13 @@ class Worker {
   };
 
   void run();
-  void execute(RaiseJob job);
-  void execute(LowerJob job);
+  void give(Job job);
+  Completion execute(RaiseJob& job, Patience& patience);
+  Completion execute(LowerJob& job, Patience& patience);
+  void work(std::unique_lock<std::mutex>& lock);
   void probe(std::unique_lock<std::mutex>& lock);
-  void begin(std::string_view verb, TimePoint deadline);  // of a call, under mutex_
+  void begin(std::string_view verb, std::shared_ptr<Patience> patience);  // a call
+  void end();
 
   const int number_;
   Level& level_;
@@ -74,9 +81,9 @@ class Worker {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   // protected by mutex_
-  std::optional<Job> job_;
-  std::shared_ptr<Patience> patience_;  // of the job or probe at hand; empty: none
-  std::string_view verb_;
+  std::optional<Job> job_;             // given, not begun
+  std::shared_ptr<Patience> calling_;  // of the level's code under way; empty: none
+  std::string_view verb_;              // of that call
   std::optional<Watch> watch_;
   bool nudged_ = false;
   bool ending_ = false;
