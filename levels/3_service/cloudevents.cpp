@@ -88,7 +88,6 @@ std::optional<Problem> EnvelopeReader::read(const http::Head& head, Envelope& ou
   out.extensions.clear();
   names_.clear();
   values_.clear();
-  bool has_type = false;
   for (std::size_t i = 0; i < head.header_count; i++) {
     const auto& [name, value] = head.headers[i];
     if (is_attribute(name)) {
@@ -97,8 +96,6 @@ std::optional<Problem> EnvelopeReader::read(const http::Head& head, Envelope& ou
       out.cloudevent = true;
       if (auto problem = attribute(name.substr(3), value, out)) return problem;
     } else if (name.size() == 12 && http::equals_ignoring_case(name, "content-type")) {
-      if (has_type) return unsupported("more than one Content-Type");
-      has_type = true;
       out.content_type = value;
     }
   }

@@ -194,21 +194,14 @@ std::optional<Problem> EventReader::find_key(const EventRoute& route, const http
 
 std::optional<Problem> EventReader::find_idempotency(const EventRoute& route, const http::Request& request,
                                                      db::Event& event) {
-  bool found = false;
-  for (std::size_t i = 0; i < request.head.header_count; i++) {
-    const auto& [name, value] = request.head.headers[i];
-    if (name.size() != 15 || !http::equals_ignoring_case(name, "idempotency-key")) continue;
-    if (found) return problem_of(ProblemKind::idempotency_key_invalid, "Idempotency-Key was sent more than once");
-    found = true;
-    if (!read_idempotency_key(value, idempotency_key_)) {
+  if (const auto sent = request.head.header("idempotency-key")) {
+    if (!read_idempotency_key(*sent, idempotency_key_)) {
       auto problem = problem_of(ProblemKind::idempotency_key_invalid,
                                 "1 to 255 visible ASCII characters, bare or as a quoted string");
       problem.limit = kLongestIdempotencyKey;
-      problem.found = value.size();
+      problem.found = sent->size();
       return problem;
     }
-  }
-  if (found) {
     event.idempotency = db::idempotency_id(route.path, "", idempotency_key_);
   } else if (envelope_.cloudevent) {
     event.idempotency = db::idempotency_id(route.path, "", envelope_.source, envelope_.id);

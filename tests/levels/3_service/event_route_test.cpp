@@ -1,0 +1,266 @@
+#include "levels/3_service/event_route.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "levels/3_service/waiting.hpp"
+#include "tests/levels/3_service/heads.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/manual_time.hpp"
+
+namespace {
+
+using namespace ratchet;
+using nlohmann::json;
+using service::EventReader;
+using service::PreparedEvent;
+using service::Problem;
+using tests::MadeRequest;
+using From = Reference::From;
+
+constexpr std::string_view kJson = "Content-Type: application/json";
+
+EventRoute route_with(std::optional<Reference> key = std::nullopt) {
+  EventRoute route;
+  route.path = "/events/orders";
+  route.topic = "orders";
+  route.key = std::move(key);
+  route.type = "order \"created\"";
+  route.source = "/ratchetd/events/orders";
+  return route;
+}
+
+Reference body(std::vector<std::string> path) { return {From::body, "", std::move(path)}; }
+
+struct World {
+  World() { limits.set({}, 1'000'000); }
+  std::optional<Problem> read(EventRoute of, const MadeRequest& request) {
+    route = std::move(of);  // the event has views into it
+    return reader.read(route, request.request(), event);
+  }
+  tests::ManualTime time;
+  kafka::RecordLimits limits;
+  EventRoute route;
+  EventReader reader{time, limits, 1};
+  PreparedEvent event;
+};
+
+}  // namespace
+
+TEST_CASE("event_route: plain JSON becomes an event with the attributes of its route") {
+  World world;
+  const std::string text = " {\"customer\" : \"c-1\", \"total\": 1.50}\n";
+  const MadeRequest request("/events/orders", {"Content-Type: application/json; charset=utf-8"}, text);
+  REQUIRE_FALSE(world.read(route_with(body({"customer"})), request));
+  const auto& event = world.event.event;
+  CHECK(event.topic == "orders");
+  CHECK(event.key == "c-1");
+  CHECK(event.payload == text);
+  CHECK_FALSE(event.idempotency);
+  const auto headers = json::parse(event.headers);
+  CHECK(headers.size() == 7);
+  CHECK(headers["ce_specversion"] == "1.0");
+  CHECK(headers["ce_source"] == "/ratchetd/events/orders");
+  CHECK(headers["ce_type"] == "order \"created\"");
+  CHECK(headers["content-type"] == "application/json; charset=utf-8");
+  CHECK(service::is_rfc3339(headers["ce_time"].get<std::string>()));
+  CHECK(service::is_trace_parent(headers["traceparent"].get<std::string>()));
+  CHECK(headers["traceparent"].get<std::string>().substr(3, 32) == world.event.trace_id);
+  CHECK(json::parse(event.reply) == json{{"id", headers["ce_id"]}});
+}
+
+TEST_CASE("event_route: a CloudEvent keeps its attributes, its bytes and its trace") {
+  World world;
+  const std::string bytes("\x00\xff not \"JSON\"", 13);
+  const std::string trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  const std::string trace_line = "traceparent: " + trace;
+  const MadeRequest request(
+      "/events/orders",
+      {"ce-specversion: 1.0", "ce-id: %22id%22", "ce-source: /s", "ce-type: t", "ce-time: 2026-11-21T12:00:00Z",
+       "ce-partitionkey: p", "Content-Type: application/octet-stream", trace_line},
+      bytes);
+  REQUIRE_FALSE(world.read(route_with(), request));
+  const auto& event = world.event.event;
+  CHECK(event.payload == bytes);
+  CHECK_FALSE(event.key);
+  CHECK(json::parse(event.headers) == json{{"ce_specversion", "1.0"},
+                                           {"ce_id", "\"id\""},
+                                           {"ce_source", "/s"},
+                                           {"ce_type", "t"},
+                                           {"ce_time", "2026-11-21T12:00:00Z"},
+                                           {"ce_partitionkey", "p"},
+                                           {"content-type", "application/octet-stream"},
+                                           {"traceparent", trace}});
+  CHECK(event.reply == R"({"id":"\"id\""})");
+  CHECK(event.idempotency == db::idempotency_id("/events/orders", "", "/s", "\"id\""));
+  CHECK(event.fingerprint == db::view(db::fingerprint("POST", "/events/orders", bytes)));
+}
+
+TEST_CASE("event_route: the key is what the request says, as it says it") {
+  World world;
+  const auto key_of = [&](const Reference& from, const std::string& text, const std::string& target = "/events/orders",
+                          std::string_view header = "x-y: z") {
+    const MadeRequest request(target, {kJson, header}, text);
+    const auto problem = world.read(route_with(from), request);
+    INFO((problem ? problem->detail : std::string()));
+    REQUIRE_FALSE(problem);
+    REQUIRE(world.event.event.key);
+    return std::string(*world.event.event.key);
+  };
+  CHECK(key_of(body({"a"}), R"({"a":"\u00e4\n\ud83d\ude00"})") == "ä\n😀");
+  CHECK(key_of(body({"ключ"}), R"({"ключ":"значение"})") == "значение");
+  CHECK(key_of(body({"a"}), R"({"a":1.0})") == "1.0");
+  CHECK(key_of(body({"a"}), R"({"a":12345678901234567890})") == "12345678901234567890");
+  CHECK(key_of(body({"a"}), R"({"a":true})") == "true");
+  CHECK(key_of(body({"a"}), R"({"a":""})").empty());
+  CHECK(key_of(body({"a", "b"}), R"({"a":{"b":"deep"}})") == "deep");
+  CHECK(key_of({From::literal, "fixed", {}}, "{}") == "fixed");
+  CHECK(key_of({From::header, "x-tenant", {}}, "{}", "/events/orders", "X-Tenant: t 1") == "t 1");
+  CHECK(key_of({From::query, "k", {}}, "{}", "/events/orders?x=1&k=a%2Fb+c&k=2") == "a/b c");
+  CHECK(key_of({From::query, "k", {}}, "{}", "/events/orders?k").empty());
+}
+
+TEST_CASE("event_route: without a usable key it is 422, and the field is named") {
+  World world;
+  const auto why = [&](const Reference& from, const std::string& text, const std::string& target = "/events/orders") {
+    const MadeRequest request(target, {kJson}, text);
+    const auto problem = world.read(route_with(from), request);
+    REQUIRE(problem);
+    CHECK(problem->status == 422);
+    CHECK(problem->type == "key-missing");
+    return problem->detail;
+  };
+  CHECK(why(body({"a", "b"}), R"({"a":1})") == "the key is taken from :body.a.b, which is missing");
+  CHECK(why(body({"a"}), R"({"a":null})") == "the key is taken from :body.a, which is null");
+  CHECK(why(body({"a"}), R"({"a":{}})") == "the key is taken from :body.a, which is an object");
+  CHECK(why(body({"a"}), R"({"a":[1]})") == "the key is taken from :body.a, which is an array");
+  CHECK(why(body({"a"}), R"("a")") == "the key is taken from :body.a, which is missing");
+  CHECK(why({From::header, "x-tenant", {}}, "{}") == "the key is taken from :header.x-tenant, which is missing");
+  CHECK(why({From::query, "k", {}}, "{}", "/events/orders?x=k") == "the key is taken from :query.k, which is missing");
+  why({From::query, "k", {}}, "{}", "/events/orders?k=%zz");
+}
+
+TEST_CASE("event_route: JSON is checked where it is claimed, and needed for a key from the body") {
+  World world;
+  const auto refused = [&](const EventRoute& route, std::initializer_list<std::string_view> lines,
+                           const std::string& text) {
+    const MadeRequest request("/events/orders", lines, text);
+    const auto problem = world.read(route, request);
+    REQUIRE(problem);
+    return *problem;
+  };
+  auto problem = refused(route_with(), {kJson}, "{\"a\":1,\"a\":2}");
+  CHECK(problem.status == 400);
+  CHECK(problem.type == "json-invalid");
+  CHECK(problem.detail == "duplicate key at byte 7");
+  CHECK(refused(route_with(), {kJson}, "").detail == "unexpected end at byte 0");
+  const std::string_view version = "ce-specversion: 1.0", id = "ce-id: 1", source = "ce-source: s", type = "ce-type: t";
+  CHECK(refused(route_with(), {kJson, version, id, source, type}, "{").status == 400);
+  problem = refused(route_with(body({"a"})), {"Content-Type: text/plain", version, id, source, type}, "{\"a\":1}");
+  CHECK(problem.status == 415);
+  CHECK(problem.detail == "this route takes its key from :body.a, so Content-Type must be JSON");
+}
+
+TEST_CASE("event_route: a record over the topic's limit is 413 with both numbers, at the limit it is taken") {
+  World world;
+  const MadeRequest small("/events/orders", {kJson}, "{}");
+  REQUIRE_FALSE(world.read(route_with(), small));
+  std::size_t text = 0;
+  const auto headers = json::parse(world.event.event.headers);
+  for (const auto& [name, value] : headers.items())
+    text += name.size() + value.get<std::string>().size();
+  const std::size_t exact = EventReader::record_bytes(0, text, headers.size(), 2);
+  world.limits.set({{"orders", exact}}, 1);
+  CHECK_FALSE(world.read(route_with(), small));
+  const MadeRequest larger("/events/orders", {kJson}, "{ }");
+  const auto problem = world.read(route_with(), larger);
+  REQUIRE(problem);
+  CHECK(problem->status == 413);
+  CHECK(problem->type == "record-too-large");
+  CHECK(problem->limit == exact);
+  CHECK(problem->found == exact + 1);
+  CHECK(world.read(route_with(Reference{From::literal, "k", {}}), small));
+}
+
+TEST_CASE("event_route: the Idempotency-Key is a quoted string or bare characters, and beats the CloudEvent's id") {
+  World world;
+  const auto id_of = [&](std::initializer_list<std::string_view> lines) {
+    const MadeRequest request("/events/orders", lines);
+    REQUIRE_FALSE(world.read(route_with(), request));
+    return world.event.event.idempotency;
+  };
+  const auto expected = db::idempotency_id("/events/orders", "", "abc");
+  CHECK(id_of({kJson, "Idempotency-Key: abc"}) == expected);
+  CHECK(id_of({kJson, "idempotency-key: \"abc\""}) == expected);
+  CHECK(id_of({kJson, "Idempotency-Key: abc", "ce-specversion: 1.0", "ce-id: 1", "ce-source: s", "ce-type: t"}) ==
+        expected);
+  CHECK(id_of({kJson}) == std::nullopt);
+
+  std::string out;
+  CHECK((service::read_idempotency_key(R"("a \"b\" \\")", out) && out == R"(a "b" \)"));
+  CHECK(service::read_idempotency_key(std::string(255, 'x'), out));
+  CHECK(service::read_idempotency_key('"' + std::string(255, 'x') + '"', out));
+  for (const std::string& bad :
+       {std::string(), std::string("\""), std::string("\"\""), std::string("\"a"), std::string("a b"),
+        std::string("a\"b"), std::string("\"a\"b\""), std::string("\"a\\\""), std::string("\"\\n\""), std::string("ä"),
+        std::string("a\\b"), std::string(256, 'x')}) {
+    INFO(bad);
+    CHECK_FALSE(service::read_idempotency_key(bad, out));
+  }
+  const MadeRequest request("/events/orders", {kJson, "Idempotency-Key:"});
+  const auto problem = world.read(route_with(), request);
+  REQUIRE(problem);
+  CHECK(problem->status == 400);
+  CHECK(problem->type == "idempotency-key-invalid");
+}
+
+TEST_CASE("event_route: nothing of one request is seen in the next") {
+  World world;
+  const MadeRequest first("/events/orders",
+                          {kJson, "Idempotency-Key: k", "ce-specversion: 1.0", "ce-id: 1", "ce-source: s", "ce-type: t",
+                           "ce-x: 1", "ce-time: 2026-11-21T12:00:00Z"},
+                          R"({"a":"first"})");
+  const MadeRequest second("/events/orders", {kJson}, "{}");
+  REQUIRE_FALSE(world.read(route_with(body({"a"})), first));
+  CHECK(world.read(route_with(body({"a"})), second));
+  REQUIRE_FALSE(world.read(route_with(), second));
+  const auto headers = json::parse(world.event.event.headers);
+  CHECK(headers["ce_type"] == "order \"created\"");
+  CHECK_FALSE(headers.contains("ce_x"));
+  CHECK_FALSE(world.event.event.key);
+  CHECK_FALSE(world.event.event.idempotency);
+  CHECK(world.event.event.fingerprint.empty());
+}
+
+TEST_CASE("waiting: an outcome finds its own request, or none") {
+  Metrics metrics;
+  service::Route route(route_with(), metrics);
+  service::Waiting waiting;
+  const auto first = waiting.begin({3, 1}, route).token;
+  const auto second = waiting.begin({4, 1}, route).token;
+  CHECK(route.in_flight == 2);
+  REQUIRE(waiting.find(first) != nullptr);
+  CHECK(waiting.find(http::Ticket{3, 1})->token == first);
+  CHECK(waiting.find(http::Ticket{3, 2}) == nullptr);
+  CHECK(waiting.find(http::Ticket{9, 1}) == nullptr);
+
+  waiting.find(first)->answered = true;  // at its deadline
+  CHECK(waiting.find(http::Ticket{3, 1}) == nullptr);
+  const auto next = waiting.begin({3, 2}, route).token;  // the same connection's next request
+  REQUIRE(waiting.find(first) != nullptr);
+  CHECK(waiting.find(first)->ticket.generation == 1);
+  waiting.end(*waiting.find(first));
+  CHECK(waiting.find(first) == nullptr);
+  CHECK(waiting.find(http::Ticket{3, 2})->token == next);
+  const auto reused = waiting.begin({5, 1}, route).token;  // the same place
+  CHECK(waiting.find(first) == nullptr);
+  CHECK(waiting.find(reused) != nullptr);
+  CHECK(waiting.size() == 3);
+
+  waiting.forget_all();
+  for (const auto token : {second, next, reused})
+    CHECK(waiting.find(token) == nullptr);
+  const auto later = waiting.begin({3, 1}, route).token;
+  for (const auto token : {first, second, next, reused})
+    CHECK(token != later);
+  CHECK(waiting.find(std::uint64_t{0}) == nullptr);
+}
