@@ -21,12 +21,12 @@
 namespace ratchet::db {
 
 struct Event {
-  std::optional<Uuid> idempotency;           // empty: always a new event
-  std::string_view fingerprint;              // 32 bytes; with idempotency only
-  std::string_view reply;                    // what its 2xx said, stored with the key (and handed back in Outcome)
+  std::optional<Uuid> idempotency;  // empty: always a new event
+  std::string_view fingerprint;     // 32 bytes; with idempotency only
+  std::string_view reply;           // what its 2xx said, stored with the key (and handed back in Outcome)
   std::string_view topic;
-  std::optional<std::string_view> key;       // empty: null key
-  std::string_view headers;                  // a JSON object of strings
+  std::optional<std::string_view> key;  // empty: null key
+  std::string_view headers;             // a JSON object of strings
   std::string_view payload;
 };
 
@@ -41,9 +41,9 @@ enum class Committed : std::uint8_t {
 };
 
 struct Outcome {
-  std::uint64_t token;      // the caller's own, from add()
+  std::uint64_t token;  // the caller's own, from add()
   Committed committed;
-  std::string_view reply;   // valid as long as the batch lives
+  std::string_view reply;  // valid as long as the batch lives
 };
 
 // A batch whose fate is known. Destroying it gives its buffers back for reuse.
@@ -53,9 +53,9 @@ class FinishedBatch {
   virtual const std::vector<Outcome>& outcomes() const noexcept = 0;
 };
 
-// Called once per batch, on a committer's thread, or, for what was never begun, on the thread that calls `stop`. With several
-// committers these calls may overlap. The batch may be kept and destroyed later, on any thread, also after GroupCommit
-// itself: until then its bytes count as queued.
+// Called once per batch, on a committer's thread, or, for what was never begun, on the thread that calls `stop`. With
+// several committers these calls may overlap. The batch may be kept and destroyed later, on any thread, also after
+// GroupCommit itself: until then its bytes count as queued.
 class CommitSink {
  public:
   virtual ~CommitSink() = default;
@@ -87,8 +87,9 @@ class GroupCommit {
 
   // Leases and prepares. The Fault's incarnation is left to the caller.
   Result<Nothing> start(Patience& patience);
-  // asked: commits what is queued, then stops. fault: what is not begun ends as nothing_stored at once. What is under way ends by
-  // itself, or is cut when patience ends: outcome_unknown. Afterwards everything added has its outcome; `start` may follow.
+  // asked: commits what is queued, then stops. fault: what is not begun ends as nothing_stored at once. What is under
+  // way ends by itself, or is cut when patience ends: outcome_unknown. Afterwards everything added has its outcome;
+  // `start` may follow.
   void stop(Patience& patience, Leave leave);
 
   // Any thread; copies the event. On success the outcome comes through the sink exactly once, unless withdrawn.

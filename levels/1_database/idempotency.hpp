@@ -21,6 +21,8 @@ Uuid idempotency_id(std::string_view route, std::string_view principal, std::str
 // What must not change between two requests with the same key: SHA-256(method, path, body).
 Fingerprint fingerprint(std::string_view method, std::string_view path, std::string_view body);
 
-inline std::string_view view(const Fingerprint& fingerprint) noexcept { return {fingerprint.data(), fingerprint.size()}; }
+inline std::string_view view(const Fingerprint& fingerprint) noexcept {
+  return {fingerprint.data(), fingerprint.size()};
+}
 
 }  // namespace ratchet::db

@@ -15,7 +15,7 @@ namespace ratchet::db {
 // Everything before it has been acknowledged by the broker.
 struct Cursor {
   std::string snap_from;
-  std::optional<std::string> snap_to;   // inside a window: its upper snapshot
+  std::optional<std::string> snap_to;  // inside a window: its upper snapshot
   std::int64_t last_seq = -1;
   std::optional<std::int64_t> hi_seq;
   bool operator==(const Cursor&) const = default;
@@ -31,7 +31,7 @@ struct OutboxRow {
   std::int64_t seq;
   std::string topic;
   std::optional<std::string> key;
-  std::string headers;    // JSON object of strings
+  std::string headers;  // JSON object of strings
   std::optional<std::string> payload;
 };
 
@@ -52,15 +52,16 @@ struct OutboxStats {
 
 class Outbox {
  public:
-  explicit Outbox(Connection& connection);                 // prepares nothing yet
+  explicit Outbox(Connection& connection);  // prepares nothing yet
   Result<Nothing, SqlError> prepare();
-  Result<std::optional<RelayLease>, SqlError> acquire(const std::string& owner, Duration ttl);  // empty: somebody else's
-  Result<bool, SqlError> beat(std::int64_t epoch, Duration ttl);          // false: not ours any more
+  Result<std::optional<RelayLease>, SqlError> acquire(const std::string& owner,
+                                                      Duration ttl);  // empty: somebody else's
+  Result<bool, SqlError> beat(std::int64_t epoch, Duration ttl);      // false: not ours any more
   Result<bool, SqlError> advance(std::int64_t epoch, Duration ttl, const Cursor& cursor);
   Result<bool, SqlError> release(std::int64_t epoch);
-  Result<Page, SqlError> read(const Cursor& cursor, int most);            // no rows: nothing new
-  Result<std::string, SqlError> reclaim(std::int64_t epoch);     // every few seconds; what it did, for the log
-  Result<std::string, SqlError> rotate_idempotency();            // every quarter of an hour or so, by anybody
+  Result<Page, SqlError> read(const Cursor& cursor, int most);  // no rows: nothing new
+  Result<std::string, SqlError> reclaim(std::int64_t epoch);    // every few seconds; what it did, for the log
+  Result<std::string, SqlError> rotate_idempotency();           // every quarter of an hour or so, by anybody
   Result<OutboxStats, SqlError> stats();
   // Moves one row to the dead letters and the cursor past it, in one statement. False: not ours any more. An error with
   // SQLSTATE 53400: the dead letters are full.

@@ -12,8 +12,8 @@ namespace ratchet::db {
 constexpr int kSchemaOldest = 7;  // the oldest and the newest version this program can work with
 constexpr int kSchemaNewest = 7;
 
-// Below level 1: is the schema there, of a version we can read, and may we use it? A Fault names what to do; its text does not name
-// the pool.
+// Below level 1: is the schema there, of a version we can read, and may we use it? A Fault names what to do; its text
+// does not name the pool.
 Result<Nothing> verify_schema(Connection& connection);
 
 struct Migration {
@@ -23,8 +23,9 @@ struct Migration {
 };
 const std::vector<Migration>& migrations();
 
-// Applies what is missing, each migration in a transaction of its own. Returns one line per step done ("2 outbox: applied"), or one
-// that says there was nothing to do. Needs the owner's rights. Waits up to a minute for another `migrate`.
+// Applies what is missing, each migration in a transaction of its own. Returns one line per step done ("2 outbox:
+// applied"), or one that says there was nothing to do. Needs the owner's rights. Waits up to a minute for another
+// `migrate`.
 Result<std::vector<std::string>, SqlError> migrate(Connection& connection);
 
 }  // namespace ratchet::db
