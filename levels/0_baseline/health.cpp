@@ -14,7 +14,8 @@ using Json = nlohmann::ordered_json;
 using std::chrono::seconds;
 
 constexpr Duration kTickPatience = seconds(5);
-constexpr Duration kFirstGuess = seconds(5);  // a prober's interval before its second probe; HAProxy's default is 2 s
+constexpr Duration kFirstGuess = seconds(5);   // a prober's interval before its second probe; HAProxy's default is 2 s
+constexpr Duration kLeastBelief = seconds(2);  // a hiccup of a prober that asks many times a second is no silence
 constexpr Duration kLongestInterval = seconds(60);
 constexpr std::size_t kMostProbers = 64;
 constexpr std::size_t kMostKeyBytes = 256;
@@ -175,7 +176,9 @@ void Health::note(const std::string& key, const std::optional<HaproxyState>& sai
   at->second.at = now;
 }
 
-bool Health::Seen::is_live(TimePoint now) const noexcept { return now - at <= 3 * interval.value_or(kFirstGuess); }
+bool Health::Seen::is_live(TimePoint now) const noexcept {
+  return now - at <= std::max(kLeastBelief, 3 * interval.value_or(kFirstGuess));
+}
 
 Health::Balancers Health::balancers() const {
   const TimePoint now = time_.now();
@@ -184,8 +187,9 @@ Health::Balancers Health::balancers() const {
   all.last_probe = last_probe_;
   bool stopped = true, idle = true;
   for (const auto& [key, seen] : probers_) {
+    // An interval outlives its prober: who has just been told that we leave may have stopped asking.
+    if (seen.interval && now - seen.at <= kLongestInterval) all.interval = std::max(seen.interval, all.interval);
     if (!seen.is_live(now)) continue;
-    if (seen.interval && *seen.interval > all.interval.value_or(Duration::zero())) all.interval = seen.interval;
     if (!seen.speaks) continue;
     ++all.nodes;
     stopped = stopped && seen.stopped;

@@ -8,7 +8,7 @@
 //   /health  as /ready; "warn" with an alarm or a degraded level   503 "fail"  (health+json: a summary, no details)
 //
 // Load balancers poll them; HAProxy tells in each probe what it thinks of us (http-check send-state), and this is
-// where that is read, for the drain. What a prober says is believed for 3 of its own intervals.
+// where that is read, for the drain. What a prober says is believed for 3 of its own intervals, at least 2 s.
 #pragma once
 
 #include <atomic>
@@ -47,7 +47,8 @@ class Health {
     bool all_stopped = false;  // each of them said NOLB or DOWN (or weight 0) ...
     bool all_idle = false;     // ... with scur=0
     std::optional<TimePoint> last_probe;
-    std::optional<Duration> interval;  // the longest observed between the probes of one prober that still probes
+    std::optional<Duration>
+        interval;  // the longest between two probes of one prober, of those heard in the last minute
   };
   Balancers balancers() const;
 

@@ -59,14 +59,10 @@ void Metrics::before_render(std::function<void()> refresh) {
   inside_->refreshers.push_back(std::move(refresh));
 }
 
-// The refreshers run without the lock: they ask for series themselves.
+// One rendering at a time: refreshers may keep state. They may ask for series, but not add refreshers.
 std::string Metrics::render() {
-  std::vector<std::function<void()>> refreshers;
-  {
-    std::lock_guard lock(inside_->mutex);
-    refreshers = inside_->refreshers;
-  }
-  for (const auto& refresh : refreshers)
+  std::lock_guard lock(inside_->mutex);
+  for (const auto& refresh : inside_->refreshers)
     refresh();
   return prometheus::TextSerializer().Serialize(inside_->registry.Collect());
 }

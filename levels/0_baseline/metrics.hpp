@@ -57,12 +57,14 @@ class Metrics {
   // not for hot paths: keep the handle.
   Counter counter(const std::string& name, const std::string& help, const Labels& labels = {});
   Gauge gauge(const std::string& name, const std::string& help, const Labels& labels = {});
-  Histogram histogram(const std::string& name, const std::string& help, const Labels& labels, const std::vector<double>& buckets);
+  Histogram histogram(const std::string& name, const std::string& help, const Labels& labels,
+                      const std::vector<double>& buckets);
 
   // `ratchet_rejected_total{reason}`: every limit, counted by its name.
   Counter rejected(const std::string& reason);
 
-  // Called before each rendering, to set gauges that are read rather than counted.
+  // Called before each rendering, one at a time, to set gauges that are read rather than counted. May ask for series,
+  // not for refreshers.
   void before_render(std::function<void()> refresh);
   std::string render();  // text format 0.0.4
 

@@ -200,10 +200,9 @@ class Ops::Inside final : public http::Service {
 
   bool open() {
     if (open_) return true;
-    const ListenAddress& address = parts_.settings.ops.listen;
-    const auto listening = reactor_.listen(address);
+    const auto listening = reactor_.listen(parts_.settings.ops.listen);
     if (!listening) {
-      parts_.alarms.set("ops.port", to_string(address) + ": " + listening.error().text,
+      parts_.alarms.set("ops.port", listening.error().text,
                         "Find who holds it (ss -ltnp), or change ops.listen; it is tried again each second");
       return false;
     }
@@ -243,7 +242,9 @@ class Ops::Inside final : public http::Service {
   // (ranges, compression, expectations).
   static std::string as_request(const http::Head& head) {
     std::string raw;
-    raw.append(head.method).append(" ").append(head.target).append(" HTTP/1.1\r\nHost: ops\r\n\r\n");
+    raw.append(head.method).append(" ").append(head.path);
+    if (!head.query.empty()) raw.append("?").append(head.query);
+    raw.append(" HTTP/1.1\r\nHost: ops\r\n\r\n");
     return raw;
   }
 

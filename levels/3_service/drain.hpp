@@ -1,8 +1,25 @@
 // Leaving without a failed request: the stages of DESIGN 7, in that order, each with its cap, each reporting how
 // long it took and what ended it.
+//
+//   stage       drain (asked)                                           fall (by fault)
+//   ----------  ------------------------------------------------------  -----------------------------------------
+//   announce    /ready says no; every answer says Connection: close     the same
+//   refuse                                                              300 ms: whoever comes is told 503
+//   balancer    until the balancers have stopped sending; <= 15 s
+//   close port  no handshake is lost                                    the same
+//   late        idle connections may still bring a request; <= late_ms
+//   requests    until nothing is open; then the rest is cut             until the committer has told all outcomes
+//
+// Why idle connections are read for a while after the port is closed: a client may have sent a request at the moment
+// we decide to hang up. It is answered, with Connection: close, and only who stays silent is hung up on, lingering.
+//
+// Each stage may take its own cap, but never what later ones need: `total` less late, requests, flush and 2 s. Losing
+// patience (a second SIGTERM, a fault further down) ends every wait at once; what is not answered then is cut.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "levels/0_baseline/health.hpp"
@@ -12,21 +29,25 @@
 namespace ratchet::service {
 
 struct StageReport {
-  std::string_view stage;   // "announce", "balancer", "close port", "late", "requests"
+  std::string_view stage;  // "announce", "refuse", "balancer", "close port", "late", "requests"
   Duration took;
   std::string ended_by;
 };
 
 struct DrainReport {
   std::vector<StageReport> stages;
-  std::uint64_t late_requests = 0;
+  std::uint64_t late_requests = 0;  // read after the port was closed
   std::uint64_t cut_requests = 0;
 };
-std::string to_string(const DrainReport& report);   // one summary line
+// "announce 0 ms (done), balancer 1360 ms (2 nodes stopped and idle), ..., late=1 cut=0"
+std::string to_string(const DrainReport& report);
 
-// Worker thread of level 3.
-DrainReport drain(http::Reactor& reactor, Health& health, const DrainSettings& settings, const TimeSource& time, Patience& patience);
-// The fall by fault: at most 3 s in all. `answer`: the bytes every new request gets.
-DrainReport fall(http::Reactor& reactor, Health& health, std::string answer, const TimeSource& time, Patience& patience);
+// Worker thread of level 3. Afterwards the reactor's port is closed and no connection is open.
+DrainReport drain(http::Reactor& reactor, Health& health, const DrainSettings& settings, const TimeSource& time,
+                  Patience& patience);
+// The fall by fault: at most 3 s in all. `answer`: the bytes every new request gets. Deferred requests are answered by
+// whoever deferred them.
+DrainReport fall(http::Reactor& reactor, Health& health, std::string answer, const TimeSource& time,
+                 Patience& patience);
 
 }  // namespace ratchet::service

@@ -12,12 +12,14 @@ class ServiceLevel final : public Level {
   std::string_view name() const noexcept override { return "service"; }
   Duration raise_patience() const noexcept override;
   ProbePlan probe_plan() const noexcept override;
+
+  // Binds; a taken port is a failed raise. Held: the reactor's loop turns.
   Result<std::unique_ptr<HeldLevel>> raise(Patience& patience, Incarnation incarnation) override;
 
  private:
   Server& server_;
   Health& health_;
-  DrainSettings drain_;
+  const DrainSettings drain_;
   const TimeSource& time_;
   Log& log_;
 };

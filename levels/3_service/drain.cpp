@@ -1,0 +1,182 @@
+#include "levels/3_service/drain.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "levels/3_service/pause.hpp"
+
+namespace ratchet::service {
+
+namespace {
+
+using std::chrono::duration_cast;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr milliseconds kBalancerCap{15'000};
+constexpr milliseconds kGuessedInterval{2000};  // HAProxy's default, while only one probe has been seen
+constexpr int kFall = 3;                        // failed probes until a balancer believes it (HAProxy's default)
+constexpr seconds kNobodyProbes{60};
+constexpr milliseconds kLateWhenIdle{300};
+constexpr milliseconds kReserve{2000};  // for the pools and the exit
+constexpr milliseconds kRefuse{300};
+constexpr milliseconds kFallTotal{3000};
+constexpr milliseconds kPortPatience{3000};  // the reactor sweeps for at most 2 s
+constexpr milliseconds kCutPatience{1000};
+
+class Leaving {
+ public:
+  Leaving(http::Reactor& reactor, Health& health, const TimeSource& time, Patience& patience)
+      : reactor_(reactor),
+        health_(health),
+        time_(time),
+        patience_(patience),
+        began_(time.now()),
+        cut_before_(reactor.counts().cut.load()) {}
+
+  void announce() {
+    const TimePoint from = time_.now();
+    health_.set_draining(true);
+    reactor_.announce_close();
+    note("announce", from, "done");
+  }
+
+  void refuse(std::string answer) {
+    const TimePoint from = time_.now();
+    reactor_.refuse_all(std::move(answer));
+    const Ended ended = wait_for([] { return false; }, from + kRefuse, time_, patience_);
+    note("refuse", from, ended == Ended::impatient ? "out of patience" : "time");
+  }
+
+  // True: every node said that it has stopped and has nothing open.
+  bool balancer(const std::optional<milliseconds>& wanted, TimePoint latest) {
+    const TimePoint from = time_.now();
+    if (wanted && *wanted == milliseconds::zero()) {
+      note("balancer", from, "not wanted");
+      return false;
+    }
+    std::string why;
+    const auto said = [&] { return !wanted && balancers_are_done(from, why); };
+    const TimePoint until = std::min(latest, from + wanted.value_or(kBalancerCap));
+    switch (wait_for(said, until, time_, patience_)) {
+      case Ended::true_now:
+        break;
+      case Ended::in_time:
+        why = wanted && until < latest ? "waited as configured" : "cap";
+        break;
+      case Ended::impatient:
+        why = "out of patience";
+        break;
+    }
+    const bool idle = !wanted && health_.balancers().all_idle;
+    note("balancer", from, why);
+    return idle;
+  }
+
+  void close_port() {
+    const TimePoint from = time_.now();
+    reactor_.close_port();
+    const Ended ended = wait_for([this] { return reactor_.port_closed(); }, from + kPortPatience, time_, patience_);
+    requests_before_ = reactor_.counts().requests.load();
+    note("close port", from, ended == Ended::true_now ? "closed" : "not yet closed");
+  }
+
+  void late(Duration length, TimePoint latest) {
+    const TimePoint from = time_.now();
+    const Ended ended = wait_for([this] { return nobody(); }, std::min(latest, from + length), time_, patience_);
+    note("late", from,
+         ended == Ended::true_now  ? "no connection"
+         : ended == Ended::in_time ? "time"
+                                   : "out of patience");
+  }
+
+  void requests(TimePoint latest) {
+    const TimePoint from = time_.now();
+    reactor_.finish_idle();
+    const Ended ended = wait_for([this] { return nobody(); }, latest, time_, patience_);
+    if (ended != Ended::true_now) cut();
+    report_.late_requests = reactor_.counts().requests.load() - requests_before_;
+    report_.cut_requests = reactor_.counts().cut.load() - cut_before_;
+    note("requests", from,
+         ended == Ended::true_now  ? "none left"
+         : ended == Ended::in_time ? "cap"
+                                   : "out of patience");
+  }
+
+  TimePoint began() const noexcept { return began_; }
+  DrainReport take_report() { return std::move(report_); }
+
+ private:
+  // What is still open gets no more patience, only the moment that the reactor needs to close it.
+  void cut() {
+    reactor_.cut();
+    Patience own(time_.now() + kCutPatience);
+    wait_for([this] { return nobody() && reactor_.port_closed(); }, own.deadline(), time_, own);
+  }
+
+  bool nobody() const noexcept { return reactor_.counts().open.load() == 0; }
+
+  bool balancers_are_done(TimePoint from, std::string& why) const {
+    const Health::Balancers all = health_.balancers();
+    const TimePoint now = time_.now();
+    if (all.nodes > 0) {
+      why = std::to_string(all.nodes) + (all.nodes == 1 ? " node" : " nodes") + " stopped and idle";
+      return all.all_idle;
+    }
+    if (!all.last_probe || now - *all.last_probe > kNobodyProbes) {
+      why = "nobody probes";
+      return true;
+    }
+    why = std::to_string(kFall + 1) + " probe intervals";
+    return now - from >= (kFall + 1) * all.interval.value_or(kGuessedInterval);
+  }
+
+  void note(std::string_view stage, TimePoint from, std::string ended_by) {
+    report_.stages.push_back({stage, time_.now() - from, std::move(ended_by)});
+  }
+
+  http::Reactor& reactor_;
+  Health& health_;
+  const TimeSource& time_;
+  Patience& patience_;
+  const TimePoint began_;
+  const std::uint64_t cut_before_;
+  std::uint64_t requests_before_ = 0;
+  DrainReport report_;
+};
+
+}  // namespace
+
+std::string to_string(const DrainReport& report) {
+  std::string line;
+  for (const StageReport& stage : report.stages) {
+    line.append(stage.stage).append(" ").append(std::to_string(duration_cast<milliseconds>(stage.took).count()));
+    line.append(" ms (").append(stage.ended_by).append("), ");
+  }
+  return line + "late=" + std::to_string(report.late_requests) + " cut=" + std::to_string(report.cut_requests);
+}
+
+DrainReport drain(http::Reactor& reactor, Health& health, const DrainSettings& settings, const TimeSource& time,
+                  Patience& patience) {
+  Leaving leaving(reactor, health, time, patience);
+  const TimePoint requests_end = leaving.began() + settings.total - settings.flush - kReserve;
+  const TimePoint late_end = requests_end - settings.requests;
+  leaving.announce();
+  const bool idle = leaving.balancer(settings.lb_wait, late_end - settings.late);
+  leaving.close_port();
+  leaving.late(idle ? std::min(settings.late, kLateWhenIdle) : settings.late, late_end);
+  leaving.requests(std::min(requests_end, time.now() + settings.requests));
+  return leaving.take_report();
+}
+
+DrainReport fall(http::Reactor& reactor, Health& health, std::string answer, const TimeSource& time,
+                 Patience& patience) {
+  Leaving leaving(reactor, health, time, patience);
+  leaving.announce();
+  leaving.refuse(std::move(answer));
+  leaving.close_port();
+  leaving.requests(leaving.began() + kFallTotal);
+  return leaving.take_report();
+}
+
+}  // namespace ratchet::service

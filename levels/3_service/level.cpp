@@ -1,0 +1,79 @@
+#include "levels/3_service/level.hpp"
+
+#include "levels/3_service/drain.hpp"
+#include "levels/3_service/problem.hpp"
+
+namespace ratchet::service {
+
+namespace {
+
+using std::chrono::duration_cast;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr Duration kStuck = seconds(2);  // its loop turns at least once a second
+
+class HeldService final : public HeldLevel {
+ public:
+  HeldService(Server& server, Health& health, const DrainSettings& drain, const TimeSource& time, Log& log,
+              Incarnation incarnation)
+      : server_(server), health_(health), drain_(drain), time_(time), log_(log), incarnation_(incarnation) {}
+  HeldService(const HeldService&) = delete;
+  HeldService& operator=(const HeldService&) = delete;
+  ~HeldService() override { server_.close(); }
+
+  std::optional<Fault> probe(Patience&) override {
+    const TimePoint now = time_.now();
+    const Duration still = now - server_.reactor()->turned();
+    if (still <= kStuck) return std::nullopt;
+    const auto ms = duration_cast<milliseconds>(still).count();
+    return Fault{kTopLevel, incarnation_, FaultKind::timed_out,
+                 "service: the reactor has not turned for " + std::to_string(ms) + " ms", now};
+  }
+
+  void drain(Patience& patience, Leave leave) override {
+    http::Reactor& reactor = *server_.reactor();
+    const DrainReport report = leave == Leave::asked ? service::drain(reactor, health_, drain_, time_, patience)
+                                                     : fall(reactor, health_, refusal(), time_, patience);
+    log_.notice(leave == Leave::asked ? "level 3 drained" : "level 3 fell", {{"stages", to_string(report)}});
+  }
+
+ private:
+  std::string refusal() const {
+    Problem problem = problem_of(ProblemKind::unavailable, "this instance is going down a level");
+    problem.retry_after_s = health_.retry_after();
+    problem.close = true;
+    return to_response(problem, "");
+  }
+
+  Server& server_;
+  Health& health_;
+  const DrainSettings& drain_;
+  const TimeSource& time_;
+  Log& log_;
+  const Incarnation incarnation_;
+};
+
+}  // namespace
+
+ServiceLevel::ServiceLevel(Server& server, Health& health, const DrainSettings& drain, const TimeSource& time, Log& log)
+    : server_(server), health_(health), drain_(drain), time_(time), log_(log) {}
+
+Duration ServiceLevel::raise_patience() const noexcept { return seconds(5); }
+
+ProbePlan ServiceLevel::probe_plan() const noexcept { return {seconds(1), seconds(1), 2}; }
+
+Result<std::unique_ptr<HeldLevel>> ServiceLevel::raise(Patience&, Incarnation incarnation) {
+  // Before the port opens: nobody may be told that we drain once we serve. The board still says not ready.
+  health_.set_draining(false);
+  if (auto opened = server_.open(); !opened) {
+    Fault fault = std::move(opened).error();
+    fault.level = kTopLevel;
+    fault.incarnation = incarnation;
+    if (fault.text.rfind("service: ", 0) != 0) fault.text = "service: " + fault.text;
+    return fault;
+  }
+  return std::unique_ptr<HeldLevel>(std::make_unique<HeldService>(server_, health_, drain_, time_, log_, incarnation));
+}
+
+}  // namespace ratchet::service
