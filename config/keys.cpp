@@ -510,7 +510,8 @@ std::string expected(const Key& key) {
     case Shape::object:
       return "object";
     case Shape::map:
-      return "object with " + counted(key.range, "member", "members");
+      return "object with " + counted(key.range, "member", "members") +
+             (key.range.most == 1 ? " (more are not supported by this version)" : "");
     case Shape::list:
       return "list of " + counted(key.range, "element", "elements");
     case Shape::integer:

@@ -559,7 +559,7 @@ class Loader {
     if (spot.value.type != JsonValue::Type::string) {
       const bool scalar = spot.value.type == JsonValue::Type::integer || spot.value.type == JsonValue::Type::boolean;
       const std::string text = describe(spot.value, false);
-      return wrong(spot, text, scalar ? text.substr(text.find(' ') + 1) + " in quotes" : "");
+      return wrong(spot, text, scalar ? "\"" + text.substr(text.find(' ') + 1) + "\"" : "");
     }
     if (spot.value.text.find('\0') != std::string::npos) return wrong(spot, "a string with a NUL byte");
     if (!names_a_secret(name)) {

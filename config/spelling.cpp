@@ -9,6 +9,8 @@ namespace {
 
 constexpr std::size_t kLongest = 64;  // longer words are not compared: the cost is the product of the lengths
 
+constexpr std::size_t kShortest = 3;  // of a beginning that says enough ("warn" for "warning")
+
 std::string folded(std::string_view text) {
   std::string out(text);
   for (char& c : out) {
@@ -50,7 +52,8 @@ std::string closest(std::string_view written, const std::vector<std::string_view
   for (const std::string_view candidate : candidates) {
     const std::string other = folded(candidate);
     std::size_t n = slips(word, other);
-    if (other.starts_with(word + "_") || word.starts_with(other + "_")) n = std::min<std::size_t>(n, 1);
+    const bool shortened = word.size() >= kShortest && other.starts_with(word);
+    if (shortened || other.starts_with(word + "_") || word.starts_with(other + "_")) n = std::min<std::size_t>(n, 1);
     const std::size_t allowed = std::max<std::size_t>(1, std::min<std::size_t>(word.size(), other.size()) / 3);
     if (n <= allowed && n < least) {
       least = n;

@@ -112,8 +112,11 @@ bool is_variable_name(std::string_view text) noexcept {
 std::string shown(std::string_view text) {
   constexpr std::size_t kLongest = 80;
   constexpr std::string_view kHex = "0123456789abcdef";
+  std::size_t end = std::min(text.size(), kLongest);
+  while (end < text.size() && end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U)
+    --end;
   std::string out = "\"";
-  for (const char c : text.substr(0, kLongest)) {
+  for (const char c : text.substr(0, end)) {
     const auto byte = static_cast<unsigned char>(c);
     if (byte < 0x20 || byte == 0x7f) {
       out += "\\u00";
@@ -124,12 +127,7 @@ std::string shown(std::string_view text) {
     if (c == '"' || c == '\\') out += '\\';
     out += c;
   }
-  if (text.size() > kLongest) {
-    while ((static_cast<unsigned char>(out.back()) & 0xC0U) == 0x80U)
-      out.pop_back();
-    if (static_cast<unsigned char>(out.back()) >= 0xC0U) out.pop_back();
-    out += "...";
-  }
+  if (end < text.size()) out += "...";
   return out + "\"";
 }
 
