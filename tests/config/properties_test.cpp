@@ -92,7 +92,7 @@ void collect(const Json& at, const std::string& pointer, std::vector<std::string
   out.push_back(pointer);
   if (at.is_object()) {
     for (const auto& [name, inner] : at.items())
-      collect(inner, pointer + "/" + name, out);
+      collect(inner, (Json::json_pointer(pointer) / name).to_string(), out);
   } else if (at.is_array()) {
     for (std::size_t i = 0; i < at.size(); ++i)
       collect(at[i], pointer + "/" + std::to_string(i), out);
