@@ -1,0 +1,171 @@
+// A level that does what the test tells it, and writes down what was asked of it. One journal for all levels shows
+// the order.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "levels/core/level.hpp"
+
+namespace ratchet::tests {
+
+// Waits for a state, not for a time: generous, because the machine may be busy.
+inline bool eventually(const std::function<bool()>& reached) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (!reached()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
+}
+
+class Journal {
+ public:
+  void add(std::string line) {
+    std::lock_guard lock(mutex_);
+    lines_.push_back(std::move(line));
+  }
+  std::vector<std::string> lines() const {
+    std::lock_guard lock(mutex_);
+    return lines_;
+  }
+  std::size_t count(const std::string& line) const {
+    std::size_t n = 0;
+    for (const auto& l : lines())
+      if (l == line) ++n;
+    return n;
+  }
+  bool has(const std::string& line) const { return count(line) > 0; }
+  void clear() {
+    std::lock_guard lock(mutex_);
+    lines_.clear();
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<std::string> lines_;
+};
+
+class FakeLevel final : public Level {
+ public:
+  // How a raise, probe or drain behaves from now on.
+  enum class Manner {
+    well,   // at once, with success
+    fails,  // at once, with `fault`
+    waits,  // until its patience is over; a raise then fails as cancelled
+    hangs,  // looks at nothing until `let_go`
+  };
+
+  FakeLevel(int number, std::string name, const TimeSource& time, Journal& journal)
+      : number_(number), name_(std::move(name)), time_(time), journal_(journal) {}
+  ~FakeLevel() override { let_go(); }
+
+  std::string_view name() const noexcept override { return name_; }
+  Duration raise_patience() const noexcept override { return std::chrono::seconds(10); }
+  ProbePlan probe_plan() const noexcept override { return {std::chrono::seconds(1), std::chrono::milliseconds(750), 2}; }
+
+  Result<std::unique_ptr<HeldLevel>> raise(Patience& patience, Incarnation incarnation) override {
+    note("raise");
+    const Manner manner = get(raising_);
+    if (manner == Manner::waits) {
+      eventually([&] { return patience.over(time_.now()) || get(raising_) == Manner::well; });
+      if (get(raising_) != Manner::well) return Fault{number_, incarnation, FaultKind::cancelled, "gave up", time_.now()};
+    }
+    if (manner == Manner::hangs) hang(patience);
+    if (manner == Manner::fails) return with_incarnation(get(fault_), incarnation);
+    set(incarnation_, incarnation);
+    return std::unique_ptr<HeldLevel>(std::make_unique<Held>(*this));
+  }
+
+  void raises(Manner manner) { set(raising_, manner); }
+  void raises_fail(FaultKind kind, std::string text) {
+    set(fault_, Fault{number_, 0, kind, std::move(text), {}});
+    set(raising_, Manner::fails);
+  }
+  void probes(Manner manner) { set(probing_, manner); }
+  void drains(Manner manner) { set(draining_, manner); }
+  void degraded(std::optional<std::string> text) { set(degraded_, std::move(text)); }
+  void let_go() {
+    std::lock_guard lock(mutex_);
+    let_go_ = true;
+    changed_.notify_all();
+  }
+
+  Incarnation incarnation() const { return get(incarnation_); }  // of the latest success
+  TimePoint drain_deadline() const { return get(drain_deadline_); }
+  Leave drain_leave() const { return get(drain_leave_); }
+  // A fault of the incarnation that is held.
+  Fault fault(FaultKind kind, std::string text) const { return {number_, incarnation(), kind, std::move(text), time_.now()}; }
+
+ private:
+  class Held final : public HeldLevel {
+   public:
+    explicit Held(FakeLevel& level) : level_(level) {}
+    ~Held() override { level_.note("release"); }
+    std::optional<Fault> probe(Patience& patience) override {
+      level_.note("probe");
+      const Manner manner = level_.get(level_.probing_);
+      if (manner == Manner::waits) eventually([&] { return patience.over(level_.time_.now()); });
+      if (manner == Manner::hangs) level_.hang(patience);
+      if (manner == Manner::well) return std::nullopt;
+      return Fault{0, 0, FaultKind::timed_out, level_.name_ + ": no answer", level_.time_.now()};
+    }
+    void drain(Patience& patience, Leave leave) override {
+      level_.set(level_.drain_deadline_, patience.deadline());
+      level_.set(level_.drain_leave_, leave);
+      level_.note(leave == Leave::asked ? "drain asked" : "drain fault");
+      const Manner manner = level_.get(level_.draining_);
+      if (manner == Manner::waits) eventually([&] { return patience.over(level_.time_.now()); });
+      if (manner == Manner::hangs) level_.hang(patience);
+      level_.set(level_.drain_deadline_, patience.deadline());
+    }
+    std::optional<std::string> degraded() const override { return level_.get(level_.degraded_); }
+
+   private:
+    FakeLevel& level_;
+  };
+
+  template <class T>
+  T get(const T& member) const {
+    std::lock_guard lock(mutex_);
+    return member;
+  }
+  template <class T>
+  void set(T& member, T value) {
+    std::lock_guard lock(mutex_);
+    member = std::move(value);
+  }
+  static Fault with_incarnation(Fault fault, Incarnation incarnation) {
+    fault.incarnation = incarnation;
+    return fault;
+  }
+  void note(const std::string& what) { journal_.add(what + " " + std::to_string(number_)); }
+  void hang(Patience&) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, std::chrono::seconds(60), [this] { return let_go_; });
+  }
+
+  const int number_;
+  const std::string name_;
+  const TimeSource& time_;
+  Journal& journal_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  // protected by mutex_
+  Manner raising_ = Manner::well, probing_ = Manner::well, draining_ = Manner::well;
+  Fault fault_;
+  Incarnation incarnation_ = 0;
+  TimePoint drain_deadline_{};
+  Leave drain_leave_ = Leave::asked;
+  std::optional<std::string> degraded_;
+  bool let_go_ = false;
+};
+
+}  // namespace ratchet::tests

@@ -1,0 +1,158 @@
+#include "daemon/worker.hpp"
+
+#include "tests/daemon/fake_level.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/manual_time.hpp"
+
+using namespace ratchet;
+using namespace ratchet::tests;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using Manner = FakeLevel::Manner;
+
+namespace {
+
+struct Bench {
+  ManualTime time;
+  Journal journal;
+  Mailbox mailbox;
+  FakeLevel level{1, "database", time, journal};
+  std::unique_ptr<HeldLevel> held;
+  Worker worker{1, level, time, mailbox};
+
+  std::optional<Completion> completion() {
+    std::optional<Completion> found;
+    eventually([&] {
+      auto mail = mailbox.wait(milliseconds(100));
+      found = std::move(mail.completions[1]);
+      return found.has_value();
+    });
+    return found;
+  }
+
+  void raise() {
+    worker.raise(7, time.now() + seconds(10));
+    auto done = completion();
+    REQUIRE(done);
+    auto& result = std::get<RaiseDone>(*done).result;
+    REQUIRE(result);
+    held = std::move(*result);
+  }
+
+  void advance(Duration by) {
+    time.advance(by);
+    worker.nudge();
+  }
+
+  ~Bench() { level.let_go(); }
+};
+
+}  // namespace
+
+TEST_CASE("worker: probes what it watches, by the level's plan") {
+  Bench bench;
+  bench.raise();
+  bench.worker.watch(*bench.held, 7);
+  for (std::size_t n = 1; n <= 3; ++n) {
+    bench.advance(seconds(1));
+    REQUIRE(eventually([&] { return bench.journal.count("probe 1") == n; }));
+  }
+  bench.advance(milliseconds(999));
+  bench.worker.lower(std::move(bench.held), Leave::asked, bench.time.now() + seconds(1));
+  REQUIRE(bench.completion());
+  CHECK(bench.journal.lines() ==
+        std::vector<std::string>{"raise 1", "probe 1", "probe 1", "probe 1", "drain asked 1", "release 1"});
+}
+
+TEST_CASE("worker: a miss is followed by another probe at once, two are one fault of the held incarnation") {
+  Bench bench;
+  bench.raise();
+  bench.level.probes(Manner::fails);
+  bench.worker.watch(*bench.held, 7);
+  bench.advance(seconds(1));
+  Mailbox::Mail mail;
+  REQUIRE(eventually([&] {
+    mail = bench.mailbox.wait(milliseconds(100));
+    return mail.faults[1].has_value();
+  }));
+  CHECK(bench.journal.count("probe 1") == 2);
+  CHECK(mail.faults[1]->first.level == 1);
+  CHECK(mail.faults[1]->first.incarnation == 7);
+  CHECK(mail.faults[1]->first.text == "database: no answer");
+  bench.advance(seconds(10));
+  bench.worker.lower(std::move(bench.held), Leave::fault, bench.time.now());
+  REQUIRE(bench.completion());
+  CHECK(bench.journal.count("probe 1") == 2);  // reported once, then left alone
+}
+
+TEST_CASE("worker: one miss is no fault") {
+  Bench bench;
+  bench.raise();
+  bench.level.probes(Manner::waits);  // the first probe runs out of patience ...
+  bench.worker.watch(*bench.held, 7);
+  bench.advance(seconds(1));
+  REQUIRE(eventually([&] { return bench.journal.count("probe 1") == 1; }));
+  REQUIRE(eventually([&] { return bench.worker.call().has_value(); }));
+  CHECK(bench.worker.call()->verb == "probe");
+  bench.level.probes(Manner::well);  // ... the second is answered
+  bench.advance(milliseconds(750));
+  REQUIRE(eventually([&] { return bench.journal.count("probe 1") == 2; }));
+  bench.advance(seconds(1));
+  REQUIRE(eventually([&] { return bench.journal.count("probe 1") == 3; }));
+  CHECK_FALSE(bench.mailbox.wait(Duration::zero()).faults[1]);
+}
+
+TEST_CASE("worker: a probe under way is broken off when the level has to go") {
+  Bench bench;
+  bench.raise();
+  bench.level.probes(Manner::waits);
+  bench.worker.watch(*bench.held, 7);
+  bench.advance(seconds(1));
+  REQUIRE(eventually([&] { return bench.journal.has("probe 1"); }));
+  bench.worker.lower(std::move(bench.held), Leave::fault, bench.time.now() + seconds(3));
+  auto done = bench.completion();
+  REQUIRE(done);
+  CHECK(std::holds_alternative<LowerDone>(*done));
+  CHECK_FALSE(bench.mailbox.wait(Duration::zero()).faults[1]);
+}
+
+TEST_CASE("worker: hurry shrinks the patience of what is under way, and of what has not begun") {
+  Bench bench;
+  bench.raise();
+  SECTION("under way") {
+    bench.level.drains(Manner::waits);
+    bench.worker.lower(std::move(bench.held), Leave::asked, bench.time.now() + seconds(40));
+    REQUIRE(eventually([&] { return bench.journal.has("drain asked 1"); }));
+    CHECK(bench.worker.call()->verb == "drain");
+    bench.worker.hurry(Leave::fault, bench.time.now());
+    REQUIRE(bench.completion());
+  }
+  SECTION("not begun") {
+    bench.level.probes(Manner::hangs);
+    bench.worker.watch(*bench.held, 7);
+    bench.advance(seconds(1));
+    REQUIRE(eventually([&] { return bench.journal.has("probe 1"); }));
+    bench.worker.lower(std::move(bench.held), Leave::asked, bench.time.now() + seconds(40));
+    bench.worker.hurry(Leave::fault, bench.time.now() + seconds(3));
+    bench.level.let_go();
+    REQUIRE(bench.completion());
+    CHECK(bench.journal.has("drain fault 1"));
+  }
+  CHECK(bench.level.drain_deadline() <= bench.time.now() + seconds(3));
+}
+
+TEST_CASE("worker: ending it cuts what waits") {
+  Journal journal;
+  ManualTime time;
+  Mailbox mailbox;
+  FakeLevel level(1, "database", time, journal);
+  level.raises(Manner::waits);
+  {
+    Worker worker(1, level, time, mailbox);
+    worker.raise(1, time.now() + seconds(10));
+    REQUIRE(eventually([&] { return journal.has("raise 1"); }));
+  }
+  auto mail = mailbox.wait(Duration::zero());
+  REQUIRE(mail.completions[1]);
+  CHECK(std::get<RaiseDone>(*mail.completions[1]).result.error().kind == FaultKind::cancelled);
+}
