@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "levels/2_broker/producer.hpp"
@@ -16,7 +17,8 @@ namespace ratchet::kafka {
 class RecordLimits {
  public:
   void set(std::map<std::string, std::size_t> limits, std::size_t otherwise);
-  std::size_t of(std::string_view topic) const;
+  std::size_t of(std::string_view topic) const;  // bytes of key, value and headers together
+
  private:
   mutable std::mutex mutex_;
   std::map<std::string, std::size_t, std::less<>> limits_;
@@ -25,6 +27,7 @@ class RecordLimits {
 
 class BrokerLevel final : public Level {
  public:
+  // `topics`: those the routes name. `flush`: how long an orderly drain waits for what is in flight.
   BrokerLevel(const BrokerSettings& settings, std::vector<std::string> topics, milliseconds flush, Relay& relay,
               RecordLimits& limits, Producer::Parts parts);
   std::string_view name() const noexcept override { return "broker"; }
@@ -33,12 +36,16 @@ class BrokerLevel final : public Level {
   Result<std::unique_ptr<HeldLevel>> raise(Patience& patience, Incarnation incarnation) override;
 
  private:
+  Result<std::unique_ptr<Producer>> make(const BrokerSettings& settings, Patience& patience, Incarnation incarnation);
+  void learn_limits(const std::map<std::string, std::size_t>& told);
+
   BrokerSettings settings_;
   std::vector<std::string> topics_;
   milliseconds flush_;
   Relay& relay_;
   RecordLimits& limits_;
   Producer::Parts parts_;
+  bool said_unknown_limits_ = false;
 };
 
 }  // namespace ratchet::kafka

@@ -189,6 +189,10 @@ class Producer::Inside {
   void purge() noexcept {
     rd_kafka_purge(kafka_, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
   }
+  void resume() noexcept {
+    std::lock_guard lock(mutex_);
+    refused_ = false;
+  }
   const InFlight& in_flight() const noexcept { return in_flight_; }
   TimePoint now() const noexcept { return parts_.time.now(); }
   bool requires_topic(std::string_view topic) const {
@@ -231,6 +235,7 @@ class Producer::Inside {
   mutable std::mutex mutex_;
   std::map<std::string, Topic, std::less<>> topics_;
   std::vector<std::string> required_;
+  bool refused_ = false;          // until resume(): takes nothing, so that nothing overtakes what was refused
   std::optional<Reason> reason_;  // why the last connection failed; empty once one worked
 };
 
@@ -313,7 +318,11 @@ bool Producer::Inside::produce(const Record& record, std::uint64_t token) {
   rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__INVALID_ARG;
   {
     std::lock_guard lock(mutex_);
-    if (rd_kafka_topic_t* to = topic(record.topic)) code = hand_over(kafka_, to, record, headers, opaque);
+    if (refused_) {
+      code = RD_KAFKA_RESP_ERR__PURGE_QUEUE;
+    } else if (rd_kafka_topic_t* to = topic(record.topic)) {
+      code = hand_over(kafka_, to, record, headers, opaque);
+    }
   }
   if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
   if (headers != nullptr) rd_kafka_headers_destroy(headers);
@@ -330,6 +339,10 @@ void Producer::Inside::deliver(void* opaque, int code, std::string_view text) {
   // First, before anybody is told: nothing produced later may overtake a record that was refused.
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR__PURGE_QUEUE &&
       code != RD_KAFKA_RESP_ERR__PURGE_INFLIGHT) {
+    {
+      std::lock_guard lock(mutex_);
+      refused_ = true;
+    }
     purge();
   }
   std::lock_guard lock(sink_mutex_);
@@ -493,6 +506,7 @@ Producer::~Producer() { inside_->set_sink(nullptr); }
 void Producer::set_sink(DeliverySink* sink) noexcept { inside_->set_sink(sink); }
 bool Producer::produce(const Record& record, std::uint64_t token) { return inside_->produce(record, token); }
 bool Producer::flush(Patience& patience) { return inside_->flush(patience); }
+void Producer::resume() noexcept { inside_->resume(); }
 void Producer::purge() { inside_->purge(); }
 std::size_t Producer::in_flight() const noexcept { return inside_->in_flight().count(); }
 std::optional<TimePoint> Producer::oldest_in_flight() const noexcept {

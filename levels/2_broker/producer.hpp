@@ -2,8 +2,8 @@
 // murmur2_random, never creates topics, never holds the only copy of anything.
 //
 // Order. Records of one partition are written in the order they were produced. When a record is refused for good,
-// everything still waiting is purged at once: what was produced later must not overtake it, so it comes back as
-// failed, too, and the caller produces again from the refused record on.
+// nothing produced later may overtake it: everything still waiting is purged at once, and whatever is produced from
+// then on comes back as purged, until the caller says `resume` and produces again from the refused record on.
 #pragma once
 
 #include <cstdint>
@@ -70,7 +70,8 @@ class Producer {
   bool produce(const Record& record, std::uint64_t token);
   // Waits until nothing is in flight. False: patience ended first.
   bool flush(Patience& patience);
-  void purge();  // everything not acknowledged comes back as a failed delivery
+  void resume() noexcept;  // after a refusal, with nothing in flight: takes records again
+  void purge();            // everything not acknowledged comes back as a failed delivery
   std::size_t in_flight() const noexcept;
   // When the oldest record not yet acknowledged was produced, exact to 100 ms.
   std::optional<TimePoint> oldest_in_flight() const noexcept;

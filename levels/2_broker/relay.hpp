@@ -18,6 +18,21 @@
 
 namespace ratchet::kafka {
 
+// How often and how long. What is here by default is what is measured and shipped; tests make it smaller.
+struct RelayTuning {
+  Duration ttl = std::chrono::seconds(10);              // of the lease
+  Duration beat = std::chrono::seconds(3);              // renews it
+  Duration save = std::chrono::milliseconds(100);       // the cursor, at most this often
+  Duration poll_least = std::chrono::milliseconds(5);   // after a page; also the least time between two small pages
+  Duration poll_most = std::chrono::milliseconds(100);  // after many empty ones
+  Duration standby = std::chrono::seconds(1);           // asks for the lease after one to two of these
+  Duration unacknowledged = std::chrono::seconds(10);   // the oldest record: then the broker is lost
+  Duration reclaim = std::chrono::seconds(2);
+  Duration rotate = std::chrono::seconds(60);  // the idempotency ring
+  Duration stats = std::chrono::seconds(1);
+  int page = 1000;  // rows; at most Window::kMost
+};
+
 class Relay {
  public:
   struct Parts {
@@ -27,16 +42,20 @@ class Relay {
     Metrics& metrics;
     AlarmBoard& alarms;
     FaultSink& faults;
-    std::string owner;            // instance + random boot id
+    std::string owner;  // instance + random boot id
     OutboxSettings budget;
+    RelayTuning tuning = {};
   };
   explicit Relay(Parts parts);
   ~Relay();
 
+  // The producer must live until stop() has returned. Not while started.
   void start(Producer& producer, Incarnation incarnation);
-  void stop(Patience& patience, Leave leave);   // asked: ends its page, releases the lease
-  void wake() noexcept;                         // any thread: something was committed
-  void pause(bool paused) noexcept;             // operator; alarmed
+  // asked: ends its page, saves the cursor, releases the lease. fault: takes back what is in flight, waits for no
+  // acknowledgement; releases the lease if the database answers within patience. Idempotent.
+  void stop(Patience& patience, Leave leave);
+  void wake() noexcept;              // any thread: something was committed
+  void pause(bool paused) noexcept;  // operator; alarmed. Outlives stop and start
 
   bool leads() const noexcept;
   bool paused() const noexcept;
@@ -45,6 +64,7 @@ class Relay {
 
  private:
   class Inside;
+  friend class Session;
   std::unique_ptr<Inside> inside_;
 };
 

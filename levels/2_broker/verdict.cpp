@@ -103,6 +103,8 @@ Verdict verdict(int code) noexcept {
 
 bool is_known(int code) noexcept { return find(code) != nullptr; }
 
+bool is_purge(int code) noexcept { return code == -152 || code == -151; }
+
 bool is_about_topic(int code) noexcept { return code == -190 || code == -188 || code == 3 || code == 29; }
 
 FaultKind fault_kind(int code) noexcept {

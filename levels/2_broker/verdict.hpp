@@ -18,6 +18,9 @@ enum class Verdict : std::uint8_t {
 Verdict verdict(int code) noexcept;
 bool is_known(int code) noexcept;
 
+// True for records that we took back ourselves: nothing is wrong with them.
+bool is_purge(int code) noexcept;
+
 // True for codes that speak of one topic only (it does not exist, we may not write to it). On a topic that no route
 // requires they are the record's own fault, not the broker's: an event sent to a misspelt topic must not take the
 // service down.

@@ -273,7 +273,8 @@ Kafka::Kafka(const std::vector<std::string>& config) : config_(config) {
          << folder_
          << "/data\noffsets.topic.replication.factor=1\ntransaction.state.log.replication.factor=1\n"
             "transaction.state.log.min.isr=1\ngroup.initial.rebalance.delay.ms=0\nnum.network.threads=2\n"
-            "num.io.threads=4\nlog.cleaner.dedupe.buffer.size=4000000\n";
+            "num.io.threads=4\nlog.cleaner.dedupe.buffer.size=4000000\n"
+            "broker.session.timeout.ms=3000\nbroker.heartbeat.interval.ms=500\n";
     for (const auto& line : config_)
       file << line << '\n';
     file.close();

@@ -1,0 +1,226 @@
+#include "levels/2_broker/relay.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <functional>
+
+#include "levels/2_broker/relay_inside.hpp"
+#include "levels/2_broker/verdict.hpp"
+#include "levels/core/backoff.hpp"
+
+namespace ratchet::kafka {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr int kLevel = 2;
+constexpr auto kLeaseWait = 250ms;
+constexpr auto kStopLook = 20ms;
+constexpr BackoffSettings kBackoff{100ms, 2s, 10s};
+
+std::string text_of(const db::OutboxStats& stats) {
+  return std::to_string(stats.unpublished_rows) + " rows wait, the oldest for " +
+         std::to_string(static_cast<std::int64_t>(stats.oldest_seconds)) + " s, " +
+         std::to_string(stats.bytes / (1024 * 1024)) + " MiB";
+}
+
+}  // namespace
+
+Relay::Inside::Inside(Parts parts)
+    : parts_(std::move(parts)),
+      random_(static_cast<std::minstd_rand::result_type>(std::hash<std::string>{}(parts_.owner))) {
+  Metrics& metrics = parts_.metrics;
+  unpublished_ = metrics.gauge("ratchet_outbox_unpublished_rows", "Committed events not yet acknowledged by Kafka");
+  oldest_ = metrics.gauge("ratchet_outbox_oldest_seconds", "Age of the oldest event not yet acknowledged by Kafka");
+  last_publish_ = metrics.gauge("ratchet_relay_last_publish_timestamp_seconds",
+                                "When this instance's relay last had an event acknowledged");
+  leads_gauge_ = metrics.gauge("ratchet_relay_leads", "1 while this instance's relay holds the lease");
+  dead_ = metrics.gauge("ratchet_dead_letters", "Events in the dead-letter table");
+  published_ = metrics.counter("ratchet_relay_published_total", "Events acknowledged by Kafka");
+  buried_ = metrics.counter("ratchet_relay_buried_total", "Events put into the dead-letter table");
+  retries_ = metrics.counter("ratchet_relay_retries_total", "Pages read and produced again after a failure");
+  unknown_codes_ = metrics.counter("ratchet_relay_unknown_codes_total", "Failures with a code we do not know");
+}
+
+Relay::Inside::~Inside() {
+  Patience none(now());
+  stop(none, Leave::fault);
+}
+
+void Relay::Inside::start(Producer& producer, Incarnation incarnation) {
+  assert(!thread_.joinable());
+  producer_ = &producer;
+  incarnation_ = incarnation;
+  course_ = Course::going;
+  finished_ = false;
+  producer.set_sink(this);
+  thread_ = std::thread([this] { run(); });
+}
+
+void Relay::Inside::stop(Patience& patience, Leave leave) {
+  if (!thread_.joinable()) return;
+  {
+    std::unique_lock lock(mutex_);
+    patience_ = &patience;
+    course_ = leave == Leave::asked ? Course::asked : Course::fault;
+    changed_.notify_all();
+    while (!finished_) {
+      if (patience.over(now()) && connection_ != nullptr) connection_->cut();
+      changed_.wait_for(lock, kStopLook);
+    }
+  }
+  thread_.join();
+  producer_->set_sink(nullptr);
+  producer_ = nullptr;
+  patience_ = nullptr;
+}
+
+void Relay::Inside::wake() noexcept {
+  if (woken_.exchange(true, std::memory_order_acq_rel)) return;
+  std::lock_guard lock(mutex_);
+  changed_.notify_all();
+}
+
+void Relay::Inside::pause(bool paused) noexcept {
+  if (paused_.exchange(paused) == paused) return;
+  if (paused) {
+    parts_.alarms.set("relay.paused", "the relay is paused: events are taken, but not published",
+                      "An operator paused it: ratchetctl relay resume.");
+  } else {
+    parts_.alarms.clear("relay.paused");
+  }
+  wake();
+}
+
+void Relay::Inside::delivered(const Delivery& delivery) {
+  std::lock_guard lock(mutex_);
+  window_.delivered(delivery, is_purge(delivery.code));
+  ++came_back_;
+  if (wants_room_ || window_.settled()) changed_.notify_all();  // not for every record: waking costs more than it
+}
+
+// ---- waiting -----------------------------------------------------------------------------------------------------
+
+template <class Condition>
+void Relay::Inside::wait(TimePoint until, Condition condition) {
+  std::unique_lock lock(mutex_);
+  const Course before = course();
+  while (!condition() && course() == before) {
+    TimePoint at = now();
+    if (at >= until || (before != Course::going && patience_->over(at))) return;
+    changed_.wait_until(lock, before == Course::going ? until : std::min(until, patience_->nap(at)));
+  }
+}
+
+void Relay::Inside::rest(TimePoint until) {
+  wait(until, [] { return false; });
+}
+
+void Relay::Inside::idle(TimePoint until) {
+  wait(until, [this] { return woken_.exchange(false, std::memory_order_acq_rel); });
+}
+
+bool Relay::Inside::wait_settled(TimePoint until) {
+  bool settled = false;
+  wait(until, [&] { return settled = window_.settled(); });
+  return settled;
+}
+
+void Relay::Inside::wait_room(TimePoint until) {
+  std::optional<std::uint64_t> before;
+  wait(until, [&] {
+    wants_room_ = true;
+    if (!before) before = came_back_;
+    return *before != came_back_;
+  });
+  std::lock_guard lock(mutex_);
+  wants_room_ = false;
+}
+
+bool Relay::Inside::hurried() const noexcept {
+  Course present = course();
+  return present == Course::fault || (present == Course::asked && patience_->over(now()));
+}
+
+TimePoint Relay::Inside::call_until() const noexcept {
+  TimePoint until = now() + parts_.pool.settings().statement;
+  return going() ? until : std::min(until, patience_->deadline());
+}
+
+// ---- the thread --------------------------------------------------------------------------------------------------
+
+void Relay::Inside::run() {
+  Backoff backoff(kBackoff);
+  while (going()) {
+    TimePoint begun = now();
+    session();
+    backoff.held_for(now() - begun);
+    rest(now() + backoff.next(chance()));
+  }
+  std::lock_guard lock(mutex_);
+  finished_ = true;
+  changed_.notify_all();
+}
+
+void Relay::Inside::session() {
+  auto lease = parts_.pool.lease(now() + kLeaseWait);
+  if (!lease) return;
+  {
+    std::lock_guard lock(mutex_);
+    connection_ = &**lease;
+  }
+  Session(*this, *lease).run();
+  lead(false);
+  std::lock_guard lock(mutex_);
+  connection_ = nullptr;
+}
+
+double Relay::Inside::chance() { return std::uniform_real_distribution<double>(0, 1)(random_); }
+
+void Relay::Inside::lead(bool leads) {
+  if (leads_.exchange(leads) == leads) return;
+  leads_gauge_.set(leads ? 1 : 0);
+}
+
+void Relay::Inside::report(FaultKind kind, std::string text) {
+  parts_.faults.report({kLevel, incarnation_, kind, "broker: " + std::move(text), now()});
+}
+
+void Relay::Inside::judge_budget(const db::OutboxStats& stats) {
+  unpublished_.set(static_cast<double>(stats.unpublished_rows));
+  oldest_.set(stats.oldest_seconds);
+  dead_.set(static_cast<double>(stats.dead_letters));
+  if (stats.dead_letters > 0) {
+    parts_.alarms.set("dead-letters", std::to_string(stats.dead_letters) + " events could not be published",
+                      "Kafka refused them for good: look at ratchet.dead_letter, then replay or discard them.");
+  } else {
+    parts_.alarms.clear("dead-letters");
+  }
+  const OutboxSettings& budget = parts_.budget;
+  // Back only when well below: a service that opens and closes at the edge helps nobody.
+  double most = behind_ ? 0.9 : 1.0;
+  bool over = static_cast<double>(stats.unpublished_rows) > most * static_cast<double>(budget.max_rows) ||
+              static_cast<double>(stats.bytes) > most * static_cast<double>(budget.max_bytes) ||
+              stats.oldest_seconds > most * static_cast<double>(budget.max_age.count());
+  behind_ = over;
+  if (over) {
+    parts_.alarms.set("outbox.behind", "the outbox is over its budget: " + text_of(stats),
+                      "Event routes answer 503 until it is down by a tenth. Is Kafka slow, is the relay paused?");
+  } else {
+    parts_.alarms.clear("outbox.behind");
+  }
+}
+
+// ---- relay -------------------------------------------------------------------------------------------------------
+
+Relay::Relay(Parts parts) : inside_(std::make_unique<Inside>(std::move(parts))) {}
+Relay::~Relay() = default;
+void Relay::start(Producer& producer, Incarnation incarnation) { inside_->start(producer, incarnation); }
+void Relay::stop(Patience& patience, Leave leave) { inside_->stop(patience, leave); }
+void Relay::wake() noexcept { inside_->wake(); }
+void Relay::pause(bool paused) noexcept { inside_->pause(paused); }
+bool Relay::leads() const noexcept { return inside_->leads_; }
+bool Relay::paused() const noexcept { return inside_->paused_; }
+bool Relay::behind() const noexcept { return inside_->behind_; }
+
+}  // namespace ratchet::kafka

@@ -1,0 +1,150 @@
+// The inside of Relay. Included by relay.cpp and relay_session.cpp only.
+//
+// One thread per start(). It works in sessions: one connection of the pool each, from being lent to its failure or
+// to stop(). In a session it stands by or leads; leading is a loop of read, produce, wait, save. Whatever fails, the
+// session ends, what it knew is forgotten, and the next one takes the cursor from the database again.
+#pragma once
+
+#include <array>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <random>
+#include <thread>
+
+#include "levels/2_broker/record_headers.hpp"
+#include "levels/2_broker/relay.hpp"
+#include "levels/2_broker/window.hpp"
+
+namespace ratchet::kafka {
+
+class Relay::Inside final : public DeliverySink {
+ public:
+  explicit Inside(Parts parts);
+  ~Inside() override;
+  Inside(const Inside&) = delete;
+  Inside& operator=(const Inside&) = delete;
+
+  void start(Producer& producer, Incarnation incarnation);
+  void stop(Patience& patience, Leave leave);
+  void wake() noexcept;
+  void pause(bool paused) noexcept;
+  void delivered(const Delivery& delivery) override;
+
+  std::atomic<bool> leads_{false}, paused_{false}, behind_{false};
+
+ private:
+  friend class Session;
+  enum class Course : std::uint8_t { going, asked, fault };
+
+  void run();
+  void session();
+  double chance();
+  TimePoint now() const noexcept { return parts_.time.now(); }
+
+  // How the thread waits. Each returns at `until`, and before that when the course changes.
+  void rest(TimePoint until);
+  void idle(TimePoint until);          // also when woken
+  bool wait_settled(TimePoint until);  // also when the window is settled: then true
+  void wait_room(TimePoint until);     // also when something came back
+  template <class Condition>
+  void wait(TimePoint until, Condition condition);
+
+  Course course() const noexcept { return course_.load(std::memory_order_acquire); }
+  bool going() const noexcept { return course() == Course::going; }
+  // No more acknowledgements are waited for: a fault, or patience is over.
+  bool hurried() const noexcept;
+  // Until when a call to the database may take.
+  TimePoint call_until() const noexcept;
+
+  void lead(bool leads);
+  void report(FaultKind kind, std::string text);
+  void judge_budget(const db::OutboxStats& stats);
+
+  Parts parts_;
+  std::minstd_rand random_;
+
+  // Of the present start(); constant while the thread runs.
+  Producer* producer_ = nullptr;
+  Incarnation incarnation_ = 0;
+  std::thread thread_;
+
+  std::atomic<Course> course_{Course::going};
+  std::atomic<bool> woken_{false};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Window window_;                         // with mutex_
+  std::uint64_t came_back_ = 0;           // with mutex_
+  bool wants_room_ = false;               // with mutex_
+  bool finished_ = true;                  // with mutex_
+  db::Connection* connection_ = nullptr;  // with mutex_: for stop() to cut
+  Patience* patience_ = nullptr;          // of stop(); set before course_ changes, valid until the thread has ended
+
+  Gauge unpublished_, oldest_, last_publish_, leads_gauge_, dead_;
+  Counter published_, buried_, retries_, unknown_codes_;
+};
+
+// One connection's time with the relay.
+class Session {
+ public:
+  Session(Relay::Inside& relay, db::Lease& lease);
+  void run();  // until stop, or until the connection does not work any more
+
+ private:
+  enum class Step : std::uint8_t {
+    go_on,
+    lost,    // the lease is somebody else's now
+    failed,  // the connection does not work any more
+  };
+
+  bool stand_by();
+  void begin(const db::RelayLease& lease, TimePoint asked);
+  Step lead();
+  Step leave();
+  Step round();
+  Step housekeeping();
+  Step minor_duties(TimePoint now);
+  Step keep_lease();
+  Step save();
+  Step look_at_stats(TimePoint now);
+  Step publish(const db::Page& page);
+  Step produce(const db::Page& page, std::size_t& sent);
+  Step wait_home();
+  Step settle(const db::Page& page);
+  Step judge(const db::Page& page, const Window::Failure& failure);
+  Step bury(const db::Page& page, const Window::Failure& failure);
+  Step outage(const Window::Failure& failure, const db::OutboxRow& row);
+  Step again(const Window::Failure& failure);
+  void progress();
+  bool may_produce() const;
+  bool too_old();
+  void adapt(const db::Page& page);
+  int page_rows() const noexcept;
+
+  // Before each call to the database; after it.
+  void allow();
+  template <class T>
+  Step step(const Result<T, db::SqlError>& result);
+  Step still_ours(const Result<bool, db::SqlError>& result, TimePoint asked);
+
+  Relay::Inside& relay_;
+  const RelayTuning& tuning_;
+  db::Lease& lease_;
+  db::Outbox outbox_;
+  Producer& producer_;
+
+  std::int64_t epoch_ = 0;
+  db::Cursor done_, saved_;           // acknowledged so far; what the database knows of it
+  TimePoint beat_at_{}, saved_at_{};  // when the last call that renewed the lease was begun; when saved
+  TimePoint read_at_{};
+  TimePoint reclaim_at_{}, rotate_at_{}, stats_at_{};
+  Duration poll_{};
+  std::optional<std::int64_t> careful_until_;  // one record at a time up to this seq: one of them was refused
+  std::optional<TimePoint> failing_since_;
+  std::size_t row_bytes_ = 0;  // on average, lately
+  int grown_ = 0;              // rows of a page, growing from little
+  HeaderReader header_reader_;
+  Record record_;
+};
+
+}  // namespace ratchet::kafka

@@ -1,0 +1,384 @@
+#include <algorithm>
+#include <cassert>
+
+#include "levels/2_broker/relay_inside.hpp"
+#include "levels/2_broker/verdict.hpp"
+
+namespace ratchet::kafka {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t kLookEvery = 64;               // records between two looks at the clock
+constexpr std::size_t kPageBytes = 8 * 1024 * 1024;  // of one page, as far as the average tells
+constexpr int kFirstPage = 64;
+constexpr auto kAckLook = 50ms;
+constexpr auto kRoomLook = 10ms;
+constexpr auto kRetry = 250ms;
+constexpr auto kOutageRest = 2s;  // until the ladder takes the level down
+constexpr auto kStuck = 10s;
+constexpr int kBadHeaders = -186;  // _INVALID_ARG
+constexpr std::string_view kDeadLettersFull = "53400";
+
+}  // namespace
+
+Session::Session(Relay::Inside& relay, db::Lease& lease)
+    : relay_(relay),
+      tuning_(relay.parts_.tuning),
+      lease_(lease),
+      outbox_(*lease),
+      producer_(*relay.producer_),
+      poll_(tuning_.poll_least) {
+  stats_at_ = rotate_at_ = relay_.now();
+}
+
+void Session::run() {
+  allow();
+  if (step(outbox_.prepare()) != Step::go_on) return;
+  bool said = false;
+  while (relay_.going()) {
+    TimePoint asked = relay_.now();
+    allow();
+    auto got = outbox_.acquire(relay_.parts_.owner, tuning_.ttl);
+    if (step(got) != Step::go_on) return;
+    if (!*got) {
+      if (!said) relay_.parts_.log.info("relay: stands by, another instance leads");
+      said = true;
+      if (!stand_by()) return;
+      continue;
+    }
+    said = false;
+    begin(**got, asked);
+    Step end = lead();
+    relay_.lead(false);
+    if (end == Step::failed) return;
+    if (end == Step::lost) relay_.parts_.log.warning("relay: the lease went to another instance");
+  }
+}
+
+// A connection error ends the session; the caller looks at the outcome of its own statement, too.
+template <class T>
+Session::Step Session::step(const Result<T, db::SqlError>& result) {
+  if (result) return Step::go_on;
+  relay_.parts_.pool.report(result.error());
+  relay_.parts_.log.warning("relay: the database did not do it", {{"reason", result.error().text}});
+  return Step::failed;
+}
+
+Session::Step Session::still_ours(const Result<bool, db::SqlError>& result, TimePoint asked) {
+  if (Step done = step(result); done != Step::go_on) return done;
+  if (!*result) return Step::lost;
+  beat_at_ = asked;
+  return Step::go_on;
+}
+
+void Session::allow() { lease_.allow_until(relay_.call_until()); }
+
+bool Session::stand_by() {
+  TimePoint now = relay_.now();
+  if (look_at_stats(now) != Step::go_on) return false;
+  auto share = std::chrono::duration_cast<Duration>(tuning_.standby * (1 + relay_.chance()));
+  relay_.rest(now + share);
+  return true;
+}
+
+void Session::begin(const db::RelayLease& lease, TimePoint asked) {
+  epoch_ = lease.epoch;
+  done_ = saved_ = lease.cursor;
+  beat_at_ = saved_at_ = asked;
+  reclaim_at_ = asked + tuning_.reclaim;
+  read_at_ = TimePoint::min();
+  careful_until_.reset();
+  failing_since_.reset();
+  grown_ = kFirstPage;
+  row_bytes_ = 0;
+  relay_.parts_.alarms.clear("relay.stuck");  // of an earlier session
+  relay_.parts_.alarms.clear("dead-letters.full");
+  relay_.lead(true);
+  relay_.parts_.log.notice("relay: leads", {{"epoch", std::to_string(epoch_)}});
+  if (lease.republished > 0) {
+    relay_.parts_.log.warning("relay: another database cluster, what is left is published again",
+                              {{"rows", std::to_string(lease.republished)}});
+  }
+}
+
+Session::Step Session::lead() {
+  while (relay_.going()) {
+    if (Step done = round(); done != Step::go_on) return done;
+  }
+  return leave();
+}
+
+Session::Step Session::leave() {
+  if (relay_.patience_->over(relay_.now())) return Step::go_on;  // the lease runs out by itself
+  if (Step done = save(); done != Step::go_on) return done;
+  allow();
+  auto released = outbox_.release(epoch_);
+  if (step(released) == Step::go_on) relay_.parts_.log.info("relay: lease released");
+  return Step::go_on;
+}
+
+// ---- the lease ---------------------------------------------------------------------------------------------------
+
+Session::Step Session::save() {
+  if (done_ == saved_) return Step::go_on;
+  TimePoint asked = relay_.now();
+  allow();
+  Step done = still_ours(outbox_.advance(epoch_, tuning_.ttl, done_), asked);
+  if (done != Step::go_on) return done;
+  saved_ = done_;
+  saved_at_ = asked;
+  return done;
+}
+
+Session::Step Session::keep_lease() {
+  TimePoint asked = relay_.now();
+  if (asked < beat_at_ + tuning_.beat) return Step::go_on;
+  allow();
+  return still_ours(outbox_.beat(epoch_, tuning_.ttl), asked);
+}
+
+Session::Step Session::housekeeping() {
+  TimePoint now = relay_.now();
+  if (now >= saved_at_ + tuning_.save) {
+    if (Step done = save(); done != Step::go_on) return done;
+  }
+  if (Step done = keep_lease(); done != Step::go_on) return done;
+  return minor_duties(now);
+}
+
+// What may fail without harm, as long as the connection is good.
+Session::Step Session::minor_duties(TimePoint now) {
+  auto harmless = [&](const Result<std::string, db::SqlError>& said, std::string_view what) {
+    if (said) {
+      if (!said->empty()) relay_.parts_.log.debug(what, {{"did", *said}});
+      return Step::go_on;
+    }
+    relay_.parts_.log.info(what, {{"reason", said.error().text}});
+    return said.error().kind == db::SqlError::Kind::lost ? Step::failed : Step::go_on;
+  };
+  if (now >= reclaim_at_) {
+    reclaim_at_ = now + tuning_.reclaim;
+    allow();
+    if (harmless(outbox_.reclaim(epoch_), "relay: reclaims") == Step::failed) return Step::failed;
+  }
+  if (now >= rotate_at_) {
+    rotate_at_ = now + tuning_.rotate;
+    allow();
+    if (harmless(outbox_.rotate_idempotency(), "relay: rotates idempotency") == Step::failed) return Step::failed;
+  }
+  return look_at_stats(now);
+}
+
+Session::Step Session::look_at_stats(TimePoint now) {
+  if (now < stats_at_) return Step::go_on;
+  allow();
+  auto stats = outbox_.stats();
+  // Looking must not become the load: at most a twentieth of the time.
+  TimePoint after = relay_.now();
+  stats_at_ = after + std::max<Duration>(tuning_.stats, 20 * (after - now));
+  if (!stats) {
+    relay_.parts_.log.info("relay: outbox not measured", {{"reason", stats.error().text}});
+    return stats.error().kind == db::SqlError::Kind::lost ? Step::failed : Step::go_on;
+  }
+  relay_.judge_budget(*stats);
+  return Step::go_on;
+}
+
+bool Session::may_produce() const { return relay_.now() <= beat_at_ + tuning_.ttl * 4 / 5 && !relay_.hurried(); }
+
+// ---- one page ----------------------------------------------------------------------------------------------------
+
+Session::Step Session::round() {
+  if (Step done = housekeeping(); done != Step::go_on) return done;
+  if (relay_.paused_) {
+    relay_.idle(relay_.now() + tuning_.poll_most);
+    return Step::go_on;
+  }
+  read_at_ = relay_.now();
+  allow();
+  auto page = outbox_.read(done_, page_rows());
+  if (Step done = step(page); done != Step::go_on) return done;
+  if (!page->rows.empty()) {
+    poll_ = tuning_.poll_least;
+    adapt(*page);
+    Step done = publish(*page);
+    // Commits that come one by one are fetched together: a page of one row costs nearly as much as one of fifty.
+    bool small = page->rows.size() * 2 < static_cast<std::size_t>(page_rows());
+    if (done == Step::go_on && small && !careful_until_) relay_.rest(read_at_ + tuning_.poll_least);
+    return done;
+  }
+  careful_until_.reset();
+  if (page->after != done_) {  // the end of a window
+    done_ = page->after;
+    return Step::go_on;
+  }
+  relay_.idle(read_at_ + poll_);
+  poll_ = std::min<Duration>(poll_ * 3 / 2, tuning_.poll_most);
+  return Step::go_on;
+}
+
+int Session::page_rows() const noexcept {
+  if (careful_until_) return 1;
+  int fitting = row_bytes_ == 0 ? tuning_.page : static_cast<int>(kPageBytes / row_bytes_);
+  return std::clamp(std::min(fitting, grown_), 1, tuning_.page);
+}
+
+// The database bounds a page by rows only; memory is bounded by what the rows weighed lately.
+void Session::adapt(const db::Page& page) {
+  std::size_t bytes = 0;
+  for (const auto& row : page.rows) {
+    bytes += row.headers.size() + (row.key ? row.key->size() : 0) + (row.payload ? row.payload->size() : 0);
+  }
+  std::size_t mean = bytes / page.rows.size() + 1;
+  row_bytes_ = row_bytes_ == 0 ? mean : std::max(mean, (3 * row_bytes_ + mean) / 4);
+  if (!careful_until_) grown_ = std::min(2 * grown_, tuning_.page);
+}
+
+Session::Step Session::publish(const db::Page& page) {
+  {
+    std::lock_guard lock(relay_.mutex_);
+    relay_.window_.open(page.rows.size());
+  }
+  producer_.resume();
+  std::size_t sent = 0;
+  Step done = produce(page, sent);
+  {
+    std::lock_guard lock(relay_.mutex_);
+    relay_.window_.sent(sent);
+  }
+  if (done == Step::go_on) done = wait_home();
+  if (done == Step::go_on) return settle(page);
+  producer_.purge();
+  return done;
+}
+
+Session::Step Session::produce(const db::Page& page, std::size_t& sent) {
+  for (; sent < page.rows.size(); ++sent) {
+    if (sent % kLookEvery == 0 && !may_produce()) break;
+    const db::OutboxRow& row = page.rows[sent];
+    if (!header_reader_.read(row.headers, record_.headers)) {
+      std::lock_guard lock(relay_.mutex_);
+      relay_.window_.failed(sent, kBadHeaders, "the headers are not a JSON object");
+      break;
+    }
+    record_.topic = row.topic;
+    record_.key = row.key;
+    record_.value = row.payload;
+    while (!producer_.produce(record_, relay_.window_.token(sent))) {
+      relay_.wait_room(relay_.now() + kRoomLook);
+      if (Step done = keep_lease(); done != Step::go_on) return done;
+      if (!may_produce() || too_old()) return Step::go_on;
+    }
+  }
+  return Step::go_on;
+}
+
+Session::Step Session::wait_home() {
+  for (;;) {
+    TimePoint look = std::min(relay_.now() + kAckLook, beat_at_ + tuning_.beat);
+    if (relay_.wait_settled(look)) return Step::go_on;
+    if (relay_.hurried() || too_old()) {
+      producer_.purge();
+      return Step::go_on;  // what has come back counts, and nothing more
+    }
+    if (Step done = keep_lease(); done != Step::go_on) return done;
+  }
+}
+
+bool Session::too_old() {
+  auto oldest = producer_.oldest_in_flight();
+  if (!oldest || relay_.now() - *oldest <= tuning_.unacknowledged) return false;
+  auto waited = std::chrono::duration_cast<std::chrono::seconds>(tuning_.unacknowledged).count();
+  relay_.report(FaultKind::timed_out, "no acknowledgement for " + std::to_string(waited) + " s");
+  return true;
+}
+
+Session::Step Session::settle(const db::Page& page) {
+  std::size_t acknowledged = 0;
+  std::optional<Window::Failure> failure;
+  {
+    std::lock_guard lock(relay_.mutex_);
+    acknowledged = relay_.window_.acknowledged();
+    failure = relay_.window_.failure();
+  }
+  done_ = db::cursor_after(done_, page, acknowledged);
+  if (acknowledged > 0) {
+    relay_.published_.add(static_cast<double>(acknowledged));
+    relay_.last_publish_.set(std::chrono::duration<double>(relay_.parts_.time.wall().time_since_epoch()).count());
+    progress();
+    if (careful_until_ && page.rows[acknowledged - 1].seq >= *careful_until_) careful_until_.reset();
+  }
+  return failure ? judge(page, *failure) : Step::go_on;
+}
+
+void Session::progress() {
+  if (!failing_since_) return;
+  failing_since_.reset();
+  relay_.parts_.alarms.clear("relay.stuck");
+}
+
+// ---- what went wrong ---------------------------------------------------------------------------------------------
+
+Session::Step Session::judge(const db::Page& page, const Window::Failure& failure) {
+  const db::OutboxRow& row = page.rows[failure.index];
+  if (!is_known(failure.code)) relay_.unknown_codes_.add();
+  Verdict meaning = verdict(failure.code);
+  // A topic that only some SQL writer names must not take the service down.
+  if (is_about_topic(failure.code) && !producer_.requires_topic(row.topic)) meaning = Verdict::poison;
+  if (meaning == Verdict::outage) return outage(failure, row);
+  if (meaning != Verdict::poison) return again(failure);
+  if (page.rows.size() == 1) return bury(page, failure);
+  // The broker refuses batches, not records: only one that is refused alone is guilty.
+  careful_until_ = std::max(careful_until_.value_or(row.seq), row.seq);
+  relay_.parts_.log.notice("relay: a record was refused, going on one by one",
+                           {{"topic", row.topic}, {"seq", std::to_string(row.seq)}, {"reason", failure.text}});
+  return Step::go_on;
+}
+
+Session::Step Session::bury(const db::Page& page, const Window::Failure& failure) {
+  const db::OutboxRow& row = page.rows.front();
+  TimePoint asked = relay_.now();
+  allow();
+  auto buried = outbox_.bury(epoch_, tuning_.ttl, page.after, row, std::to_string(failure.code), failure.text);
+  if (!buried && buried.error().sqlstate == kDeadLettersFull) {
+    relay_.parts_.alarms.set("dead-letters.full", "the dead letters are full: the relay waits, nothing is published",
+                             "Replay or discard dead letters; nothing is ever dropped by itself.");
+    relay_.rest(relay_.now() + kOutageRest);
+    return Step::go_on;
+  }
+  if (Step done = still_ours(buried, asked); done != Step::go_on) return done;
+  relay_.parts_.alarms.clear("dead-letters.full");
+  done_ = saved_ = page.after;
+  saved_at_ = asked;
+  if (careful_until_ && row.seq >= *careful_until_) careful_until_.reset();
+  stats_at_ = asked;  // the alarm comes at once
+  relay_.buried_.add();
+  progress();
+  relay_.parts_.log.error("relay: event put into the dead letters",
+                          {{"topic", row.topic}, {"seq", std::to_string(row.seq)}, {"reason", failure.text}});
+  return Step::go_on;
+}
+
+Session::Step Session::outage(const Window::Failure& failure, const db::OutboxRow& row) {
+  FaultKind kind = fault_kind(failure.code);
+  relay_.report(kind == FaultKind::unknown ? FaultKind::broker_fatal : kind,
+                "topic \"" + row.topic + "\": " + failure.text);
+  relay_.rest(relay_.now() + kOutageRest);
+  return Step::go_on;
+}
+
+Session::Step Session::again(const Window::Failure& failure) {
+  TimePoint now = relay_.now();
+  relay_.retries_.add();
+  relay_.parts_.log.info("relay: page not taken, again", {{"reason", failure.text}});
+  if (!failing_since_) failing_since_ = now;
+  if (now - *failing_since_ >= kStuck) {
+    relay_.parts_.alarms.set("relay.stuck", "the relay makes no progress: " + failure.text,
+                             "Kafka refuses the oldest event again and again; see its own log.");
+  }
+  relay_.rest(now + kRetry);
+  return Step::go_on;
+}
+
+}  // namespace ratchet::kafka

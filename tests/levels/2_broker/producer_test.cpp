@@ -1,0 +1,305 @@
+#include "levels/2_broker/producer.hpp"
+
+#include <algorithm>
+#include <set>
+#include <stdexcept>
+
+#include "levels/2_broker/verdict.hpp"
+#include "tests/levels/2_broker/around.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/kafka.hpp"
+
+using namespace ratchet;
+using namespace ratchet::tests;
+
+namespace {
+
+std::optional<Fault> check(const Around& around, kafka::Producer& producer, const std::vector<std::string>& topics,
+                           Duration wait) {
+  Patience patience(around.in(wait));
+  return producer.check_topics(topics, patience);
+}
+
+}  // namespace
+
+TEST_CASE("producer: delivers key, value, headers and the lack of them as they are, in order") {
+  Kafka kafka;
+  kafka.create_topic("orders", 3);
+  Around around;
+  Deliveries deliveries;
+  auto producer = around.producer(broker_at(kafka.bootstrap()));
+  producer->set_sink(&deliveries);
+  REQUIRE_FALSE(check(around, *producer, {"orders"}, kGenerous));
+
+  REQUIRE(producer->produce({"orders", "k", "v", {{"ce_id", "1"}, {"empty", ""}}}, 1));
+  REQUIRE(producer->produce({"orders", std::nullopt, "no key", {}}, 2));
+  REQUIRE(producer->produce({"orders", "", "empty key", {}}, 3));
+  REQUIRE(producer->produce({"orders", "tombstone", std::nullopt, {}}, 4));
+  REQUIRE(producer->produce({"orders", "empty", "", {}}, 5));
+  for (std::uint64_t i = 0; i < 2000; ++i) {
+    std::string text = std::to_string(i);
+    REQUIRE(producer->produce({"orders", "same", text, {}}, 100 + i));
+  }
+  REQUIRE(deliveries.wait_for(2005));
+  CHECK(producer->in_flight() == 0);
+  CHECK_FALSE(producer->oldest_in_flight());
+  std::set<std::uint64_t> tokens;
+  for (const auto& delivery : deliveries.all()) {
+    CHECK(delivery.code == 0);
+    tokens.insert(delivery.token);
+  }
+  CHECK(tokens.size() == 2005);
+
+  std::vector<std::string> same;
+  for (const auto& record : kafka.consume("orders")) {
+    if (record.key == "same") {
+      same.push_back(*record.value);
+    } else if (record.key == "k") {
+      CHECK(record.value == "v");
+      CHECK(record.headers == std::vector<std::pair<std::string, std::string>>{{"ce_id", "1"}, {"empty", ""}});
+    } else if (!record.key) {
+      CHECK(record.value == "no key");
+    } else if (record.key == "") {
+      CHECK(record.value == "empty key");
+    } else if (record.key == "tombstone") {
+      CHECK_FALSE(record.value);
+    } else {
+      CHECK(record.key == "empty");
+      CHECK(record.value == "");
+    }
+  }
+  REQUIRE(same.size() == 2000);
+  for (std::size_t i = 0; i < same.size(); ++i)
+    CHECK(same[i] == std::to_string(i));
+}
+
+TEST_CASE("producer: a missing topic is named and never created") {
+  Kafka kafka;
+  kafka.create_topic("orders", 1);
+  Around around;
+  Deliveries deliveries;
+  auto producer = around.producer(broker_at(kafka.bootstrap()));
+  producer->set_sink(&deliveries);
+  auto fault = check(around, *producer, {"orders", "missing"}, kGenerous);
+  REQUIRE(fault);
+  CHECK(fault->kind == FaultKind::topic_missing);
+  CHECK(fault->text == "broker: topic \"missing\" does not exist: create it");
+  CHECK(fault->level == 2);
+  CHECK(fault->incarnation == 7);
+  CHECK(producer->requires_topic("missing"));
+  CHECK_FALSE(producer->requires_topic("other"));
+
+  REQUIRE(producer->produce({"misspelt", "k", "v", {}}, 1));
+  REQUIRE(deliveries.wait_for(1));
+  CHECK(kafka::is_about_topic(deliveries.all()[0].code));
+  CHECK(kafka.topics() == std::vector<std::string>{"orders"});
+  CHECK_FALSE(check(around, *producer, {"orders"}, kGenerous));
+}
+
+TEST_CASE("producer: a broker that is killed is noticed, and noticed again when it is back") {
+  Kafka kafka;
+  kafka.create_topic("orders", 1);
+  Around around;
+  auto producer = around.producer(broker_at(kafka.bootstrap()));
+  REQUIRE_FALSE(check(around, *producer, {"orders"}, kGenerous));
+  kafka.kill9();
+  auto fault = check(around, *producer, {"orders"}, 1s);
+  REQUIRE(fault);
+  CHECK(fault->kind == FaultKind::refused);
+  CHECK(fault->text == "broker: " + kafka.bootstrap() + ": connection refused");
+  CHECK(check(around, *producer, {"orders"}, 1s));
+  kafka.start();
+  CHECK_FALSE(check(around, *producer, {"orders"}, kGenerous));
+  CHECK(around.faults.all().empty());
+}
+
+TEST_CASE("producer: a frozen broker times out, and what was in flight arrives when it thaws") {
+  Kafka kafka;
+  kafka.create_topic("orders", 1);
+  Around around;
+  Deliveries deliveries;
+  auto producer = around.producer(broker_at(kafka.bootstrap()));
+  producer->set_sink(&deliveries);
+  REQUIRE_FALSE(check(around, *producer, {"orders"}, kGenerous));
+  kafka.freeze();
+  auto before = around.time.now();
+  REQUIRE(producer->produce({"orders", "k", "v", {}}, 1));
+  auto fault = check(around, *producer, {"orders"}, 1s);
+  REQUIRE(fault);
+  CHECK(fault->kind == FaultKind::timed_out);
+  REQUIRE(producer->oldest_in_flight());
+  CHECK(*producer->oldest_in_flight() <= before + 100ms);
+  CHECK(*producer->oldest_in_flight() >= before - 200ms);
+  kafka.thaw();
+  REQUIRE(deliveries.wait_for(1));
+  CHECK(deliveries.all()[0].code == 0);
+  CHECK_FALSE(check(around, *producer, {"orders"}, kGenerous));
+  CHECK(kafka.count("orders") == 1);
+  CHECK(around.faults.all().empty());
+}
+
+TEST_CASE("producer: nobody there is refused, a name that does not resolve is said") {
+  Around around;
+  auto producer = around.producer(broker_at("127.0.0.1:1"));
+  auto fault = check(around, *producer, {"orders"}, 1s);
+  REQUIRE(fault);
+  CHECK(fault->kind == FaultKind::refused);
+  CHECK(fault->text == "broker: 127.0.0.1:1: connection refused");
+}
+
+TEST_CASE("producer: patience that shrinks ends the wait within a second") {
+  Around around;
+  auto producer = around.producer(broker_at("127.0.0.1:1"));
+  Patience patience(around.in(1h));
+  std::thread hurry([&] { patience.shrink_to(around.time.now()); });
+  CHECK(producer->check_topics({"orders"}, patience));
+  hurry.join();
+}
+
+TEST_CASE("producer: a refused record takes back what waits behind it, and the same producer goes on") {
+  Kafka kafka;
+  kafka.create_topic("small", 1, {{"max.message.bytes", "10000"}});
+  Around around;
+  Deliveries deliveries;
+  BrokerSettings settings = broker_at(kafka.bootstrap());
+  settings.properties["batch.size"] = "9000";
+  auto producer = around.producer(settings);
+  producer->set_sink(&deliveries);
+  REQUIRE_FALSE(check(around, *producer, {"small"}, kGenerous));
+  std::string large(20'000, 'x');
+  constexpr std::uint64_t kRounds = 5, kRecords = 500, kLarge = 100;
+  std::uint64_t token = 0;
+  std::size_t expected = 0;
+  for (std::uint64_t round = 0; round < kRounds; ++round) {
+    producer->resume();
+    for (std::uint64_t i = 0; i < kRecords; ++i) {
+      std::string value = i == kLarge ? large : std::to_string(token);
+      REQUIRE(producer->produce({"small", "k", value, {}}, token++));
+    }
+    expected += kRecords;
+    REQUIRE(deliveries.wait_for(expected));
+    Patience patience(around.in(kGenerous));
+    CHECK(producer->flush(patience));
+  }
+  std::set<std::uint64_t> refused, acknowledged;
+  for (const auto& delivery : deliveries.all()) {
+    if (delivery.code == 10) refused.insert(delivery.token);
+    if (delivery.code == 0) acknowledged.insert(delivery.token);
+    CHECK((delivery.code == 10 || delivery.code == 0 || delivery.code == -152 || delivery.code == -151));
+  }
+  CHECK(refused == std::set<std::uint64_t>{100, 600, 1100, 1600, 2100});
+  for (std::uint64_t round = 0; round < kRounds; ++round) {
+    for (std::uint64_t i = 0; i < kLarge; ++i)
+      CHECK(acknowledged.count(round * kRecords + i) == 1);
+    for (std::uint64_t i = kLarge; i < kRecords; ++i) {
+      INFO(round << ' ' << i);
+      CHECK(acknowledged.count(round * kRecords + i) == 0);
+    }
+  }
+  CHECK(around.faults.all().empty());
+  CHECK_FALSE(check(around, *producer, {"small"}, kGenerous));
+}
+
+TEST_CASE("producer: purge brings everything back, destroying is left to the reaper") {
+  Kafka kafka;
+  kafka.create_topic("orders", 1);
+  Around around;
+  Deliveries deliveries;
+  auto producer = around.producer(broker_at(kafka.bootstrap()));
+  producer->set_sink(&deliveries);
+  REQUIRE_FALSE(check(around, *producer, {"orders"}, kGenerous));
+  kafka.freeze();
+  for (std::uint64_t i = 0; i < 1000; ++i)
+    REQUIRE(producer->produce({"orders", "k", "v", {}}, i));
+  Patience short_patience(around.in(100ms));
+  CHECK_FALSE(producer->flush(short_patience));
+  CHECK(producer->in_flight() == 1000);
+  producer->purge();
+  REQUIRE(deliveries.wait_for(1000));
+  CHECK(producer->in_flight() == 0);
+  for (const auto& delivery : deliveries.all())
+    CHECK((delivery.code == -152 || delivery.code == -151));
+
+  for (std::uint64_t i = 0; i < 10; ++i)
+    REQUIRE(producer->produce({"orders", "k", "v", {}}, i));
+  producer.reset();
+  CHECK(deliveries.all().size() == 1000);
+  kafka.thaw();
+}
+
+TEST_CASE("producer: the local queue is bounded") {
+  Around around;
+  auto producer = around.producer(broker_at("127.0.0.1:1"));
+  std::string megabyte(1'000'000, 'x');
+  std::uint64_t taken = 0;
+  while (taken < 200 && producer->produce({"orders", "k", megabyte, {}}, taken))
+    ++taken;
+  CHECK(taken > 50);
+  CHECK(taken < 80);
+  CHECK(producer->in_flight() == taken);
+}
+
+TEST_CASE("producer: what the promise rests on cannot be set by properties") {
+  Around around;
+  for (const char* name : {"acks", "enable.idempotence", "partitioner", "message.timeout.ms", "bootstrap.servers",
+                           "allow.auto.create.topics", "transactional.id", "request.required.acks"}) {
+    BrokerSettings settings = broker_at("127.0.0.1:1");
+    settings.properties[name] = "1";
+    auto made = kafka::Producer::create(settings, 1, around.parts());
+    REQUIRE_FALSE(made);
+    CHECK(made.error().text == "broker: property " + std::string(name) + " is set by ratchetd itself");
+  }
+  BrokerSettings settings = broker_at("127.0.0.1:1");
+  settings.properties["no.such.property"] = "1";
+  auto made = kafka::Producer::create(settings, 1, around.parts());
+  REQUIRE_FALSE(made);
+  CHECK(made.error().text.find("no.such.property") != std::string::npos);
+  settings.properties.clear();
+  settings.secret_properties["sasl.password"] = Secret(Secret::Kind::file, "/nowhere/at/all");
+  made = kafka::Producer::create(settings, 1, around.parts());
+  REQUIRE_FALSE(made);
+  CHECK(made.error().kind == FaultKind::authentication);
+}
+
+TEST_CASE("producer: record limits come from the topic, and are missing where the broker does not tell") {
+  Kafka kafka;
+  kafka.create_topic("small", 1, {{"max.message.bytes", "12345"}});
+  kafka.create_topic("normal", 1);
+  Around around;
+  auto producer = around.producer(broker_at(kafka.bootstrap()));
+  REQUIRE_FALSE(check(around, *producer, {"small", "normal"}, kGenerous));
+  std::map<std::string, std::size_t> limits;
+  REQUIRE(eventually([&] {
+    Patience patience(around.in(10s));
+    limits = producer->record_limits({"small", "normal"}, patience);
+    return !limits.empty();
+  }));
+  CHECK(limits == std::map<std::string, std::size_t>{{"small", 12345}, {"normal", 1048588}});
+  kafka.kill9();
+  Patience patience(around.in(500ms));
+  CHECK(producer->record_limits({"small", "normal"}, patience).empty());
+}
+
+TEST_CASE("producer: idle connections that are closed are no fault") {
+  Kafka kafka({"connections.max.idle.ms=1000"});
+  kafka.create_topic("orders", 1);
+  Around around;
+  Deliveries deliveries;
+  BrokerSettings settings = broker_at(kafka.bootstrap());
+  settings.properties["connections.max.idle.ms"] = "500";
+  auto producer = around.producer(settings);
+  producer->set_sink(&deliveries);
+  REQUIRE_FALSE(check(around, *producer, {"orders"}, kGenerous));
+  std::mutex mutex;
+  std::condition_variable never;
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    std::unique_lock lock(mutex);
+    never.wait_for(lock, 1500ms);  // idle on purpose: what is tested is what idleness does
+    CHECK_FALSE(check(around, *producer, {"orders"}, kGenerous));
+    REQUIRE(producer->produce({"orders", "k", "v", {}}, i));
+    REQUIRE(deliveries.wait_for(i + 1));
+  }
+  for (const auto& delivery : deliveries.all())
+    CHECK(delivery.code == 0);
+  CHECK(around.faults.all().empty());
+}
