@@ -11,10 +11,23 @@ namespace ratchet {
 namespace {
 
 constexpr seconds kConnectPatience{10};
+constexpr milliseconds kStatement{300'000};  // a migration may rewrite a table
 
 std::string sizing(const PoolSettings& pool) {
   return "pool " + pool.name + ": " + std::to_string(pool.size) + " server connections per instance; max_connections of the server must hold " +
          std::to_string(pool.size) + " x instances, and what others use";
+}
+
+Result<std::unique_ptr<db::Connection>> connect(const PoolSettings& pool, const TimeSource& time) {
+  auto conninfo = db::Conninfo::parse(pool.dsn);
+  if (!conninfo) return Fault{1, 0, FaultKind::unknown, conninfo.error(), {}};
+  if (pool.password) {
+    Secret::Value secret = pool.password->read();
+    if (!secret.error.empty()) return Fault{1, 0, FaultKind::authentication, secret.error, {}};
+    conninfo->set("password", std::move(secret.text));
+  }
+  Patience patience(time.now() + kConnectPatience);
+  return db::Connection::connect({conninfo->text(), "ratchetd migrate", kStatement, nullptr}, patience, time);
 }
 
 bool migrate_pool(PoolSettings pool, const std::string& owner_dsn, const TimeSource& time, int& exit_code) {
@@ -22,8 +35,7 @@ bool migrate_pool(PoolSettings pool, const std::string& owner_dsn, const TimeSou
     pool.dsn = owner_dsn;
     pool.password.reset();
   }
-  Patience patience(time.now() + kConnectPatience);
-  auto connection = db::connect_once(pool, "ratchetd migrate", patience, time);
+  auto connection = connect(pool, time);
   if (!connection) {
     std::cerr << "migrate: " << connection.error().text << '\n';
     exit_code = kExitUnreachable;

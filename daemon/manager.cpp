@@ -49,6 +49,7 @@ Manager::Manager(Parts parts) : parts_(std::move(parts)), chronicle_(for_chronic
     const auto index = static_cast<std::size_t>(level - 1);
     workers_[index] = std::make_unique<Worker>(level, *parts_.levels[index], parts_.time, parts_.mailbox);
   }
+  publish(parts_.time.now());  // from here on nobody reads an empty board
 }
 
 // After a whole run nothing is left to do here. Without one (a test): top first, as in a fall.
