@@ -73,7 +73,8 @@ class Connection {
   };
   // Connects and sets the session (UTC, ISO, UTF8, jit off, ...) in the same round trip. Our own timeouts only where
   // the conninfo sets none. Several hosts are tried in order, each for connect_timeout. Fails with a Fault
-  // (level 1, incarnation 0) that names the reason. Returns within 20 ms of the end of `patience`.
+  // (level 1, incarnation 0) that names the reason. Returns within 20 ms of the end of `patience`. `time` must outlive
+  // the connection.
   static Result<std::unique_ptr<Connection>> connect(const Plan& plan, Patience& patience, const TimeSource& time);
   ~Connection();
 
