@@ -181,7 +181,8 @@ class Kafka:
 
     def create_topic(self, name, partitions=3, **config):
         from confluent_kafka.admin import NewTopic
-        for future in self.admin().create_topics([NewTopic(name, partitions, 1, config={k.replace("_", "."): str(v) for k, v in config.items()})], operation_timeout=30).values():
+        admin = self.admin()  # must outlive its futures
+        for future in admin.create_topics([NewTopic(name, partitions, 1, config={k.replace("_", "."): str(v) for k, v in config.items()})], operation_timeout=30).values():
             future.result(60)
         wait_for("topic has leaders", lambda: all(p.leader >= 0 for p in self.admin().list_topics(name, timeout=5).topics[name].partitions.values()))
 
