@@ -24,7 +24,7 @@ class NoWork final : public http::Service {
   std::string refusal_body(const http::Refusal& refusal) override { return std::string(refusal.detail); }
 };
 
-double seconds(const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; }
+double in_seconds(const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; }
 
 }  // namespace
 
@@ -47,7 +47,7 @@ int main(int argc, char** argv) {
   rusage used{};
   getrusage(RUSAGE_SELF, &used);
   const auto requests = static_cast<double>(reactor.counts().requests.load());
-  const double user = seconds(used.ru_utime), kernel = seconds(used.ru_stime);
+  const double user = in_seconds(used.ru_utime), kernel = in_seconds(used.ru_stime);
   std::printf("requests %.0f, open %llu, cpu %.2f us per request (user %.2f, kernel %.2f), peak rss %ld KiB\n", requests,
               static_cast<unsigned long long>(reactor.counts().open.load()), (user + kernel) * 1e6 / requests, user * 1e6 / requests,
               kernel * 1e6 / requests, used.ru_maxrss);

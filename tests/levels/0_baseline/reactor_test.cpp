@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "levels/0_baseline/deadline_list.hpp"
+#include "levels/0_baseline/listener.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/manual_time.hpp"
 #include "tests/support/real_time.hpp"
@@ -775,6 +776,59 @@ TEST_CASE("reactor: closing the port loses no connection that was made") {
     CHECK(refused == 16);
     CHECK(soon([&] { return f.reactor.counts().open == 0; }));
   }
+}
+
+TEST_CASE("reactor: closing the port serves who stands in its queue") {
+  Fixture f;
+  std::promise<void> go_on;
+  REQUIRE(f.reactor.post([&](Reactor&) { go_on.get_future().wait(); }));  // nothing is accepted meanwhile
+  std::vector<std::unique_ptr<Client>> clients;
+  bool all = true;
+  for (int i = 0; i < 20; ++i) {
+    clients.push_back(std::make_unique<Client>(f.reactor.port()));
+    all = all && clients.back()->connected() && clients.back()->send(get("/a"));
+  }
+  f.reactor.close_port();
+  go_on.set_value();
+  CHECK(all);
+  for (auto& client : clients) CHECK(client->receive());
+  CHECK(soon([&] { return f.reactor.port_closed(); }));
+}
+
+TEST_CASE("listener: once handshakes are stopped a new one gets no answer, and what was accepted still works") {
+  auto opened = Listener::open({"127.0.0.1", 0}, TimePoint{});
+  REQUIRE(opened);
+  Listener listener = *std::move(opened);
+  Client before(listener.port());
+  REQUIRE(before.connected());
+  listener.stop_handshakes();
+  const int late = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(listener.port());
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  // NOLINTNEXTLINE: the socket API wants it
+  CHECK(::connect(late, reinterpret_cast<const sockaddr*>(&address), sizeof address) == -1);
+  pollfd answered{late, POLLOUT, 0};
+  CHECK(::poll(&answered, 1, 100) == 0);
+
+  char peer[46];
+  const auto accepted = listener.accept(peer, sizeof peer);
+  REQUIRE(accepted.fd >= 0);
+  CHECK(std::string_view(peer, accepted.peer_size) == "127.0.0.1");
+  CHECK(listener.accept(peer, sizeof peer).fd == -1);
+  REQUIRE(before.send("x"));
+  pollfd readable{accepted.fd, POLLIN, 0};
+  CHECK(::poll(&readable, 1, 20'000) == 1);  // its packets, of fewer hops, are taken
+  ::close(accepted.fd);
+
+  listener.close();
+  CHECK(::poll(&answered, 1, 20'000) == 1);  // the repeated first packet is refused
+  int error = 0;
+  socklen_t size = sizeof error;
+  CHECK(getsockopt(late, SOL_SOCKET, SO_ERROR, &error, &size) == 0);
+  CHECK(error == ECONNREFUSED);
+  ::close(late);
 }
 
 TEST_CASE("reactor: a closed port keeps its connections") {
