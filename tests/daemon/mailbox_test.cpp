@@ -118,7 +118,7 @@ TEST_CASE("mailbox: whatever is posted from any number of threads, nothing is lo
     read(Duration::zero());
     unsigned expected = 0;
     for (int i = 0; i < 3; ++i)
-      for (int n = 0; n < noise; ++n) expected += n % 3 == i ? 1 : 0;
+      for (int n = 0; n < noise; ++n) expected += n % 3 == i ? 1u : 0u;
     RC_ASSERT(stops == expected);
   }));
 }
