@@ -75,9 +75,16 @@ class Leaving {
 
   void close_port() {
     const TimePoint from = time_.now();
+    const auto& requests = reactor_.counts().requests;
+    requests_before_ = requests.load();
     reactor_.close_port();
-    const Ended ended = wait_for([this] { return reactor_.port_closed(); }, from + kPortPatience, time_, patience_);
-    requests_before_ = reactor_.counts().requests.load();
+    const auto closed = [&] {
+      const std::uint64_t seen = requests.load();
+      if (reactor_.port_closed()) return true;
+      requests_before_ = seen;  // of the last look at which it was still open: no late request is missed
+      return false;
+    };
+    const Ended ended = wait_for(closed, from + kPortPatience, time_, patience_);
     note("close port", from, ended == Ended::true_now ? "closed" : "not yet closed");
   }
 
