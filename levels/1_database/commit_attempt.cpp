@@ -132,7 +132,7 @@ void CommitAttempt::refuse(const SqlError& error, bool keyed, std::size_t row, C
     if (keyed) outcomes.set(row, Committed::in_progress);
     return;  // without a key the lock is somebody's on the table
   }
-  outcomes.set(row, Committed::refused, error.text);
+  outcomes.set(row, Committed::refused, error.sqlstate + " " + error.text);
 }
 
 void CommitAttempt::in_parts(const Batch& batch, std::size_t size, std::size_t first, CommitOutcomes& outcomes) {

@@ -35,7 +35,7 @@ enum class Committed : std::uint8_t {
   duplicate,        // an earlier one with the same key and fingerprint is: `reply` is what was said then
   mismatch,         // the key was used with another fingerprint
   in_progress,      // the same key is being committed elsewhere
-  refused,          // the database refused this row; `reply` is its reason
+  refused,          // the database refused this row; `reply` is SQLSTATE, a space, its reason
   nothing_stored,   // not begun when the connection was lost, or when it had to stop
   outcome_unknown,  // the connection was lost while it was being committed
 };
