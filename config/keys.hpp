@@ -69,7 +69,7 @@ enum KeyFlag : unsigned {
 struct Key {
   std::string_view pointer;  // JSON pointer; "*" stands for a name in a map or an index in a list
   Shape shape = Shape::object;
-  std::string_view doc;
+  std::string_view doc{};
   unsigned flags = 0;
   Field field{};
   Range range{};

@@ -17,7 +17,7 @@ using ratchet::test::mistake_at;
 
 namespace {
 
-const Mistake& only_mistake(const Loaded& loaded) {
+Mistake only_mistake(const Loaded& loaded) {
   CAPTURE(to_string(loaded.mistakes));
   REQUIRE(loaded.mistakes.size() == 1);
   REQUIRE_FALSE(loaded.settings);
@@ -202,7 +202,7 @@ TEST_CASE("load: what this version does not have is refused, never ignored") {
 
   Json two = test::smallest();
   two["database"]["pools"]["audit"] = {{"dsn", "host=b"}};
-  const Mistake& m = only_mistake(test::load(two));
+  const Mistake m = only_mistake(test::load(two));
   CHECK(m.pointer == "/database/pools");
   CHECK(m.found == "2 pools");
   CHECK(says(m.expected, "not supported by this version"));
@@ -343,7 +343,7 @@ TEST_CASE("load: integers that do not fit an int are out of range, not bent") {
 
 TEST_CASE("load: what is no JSON is one mistake, with its place") {
   const Loaded loaded = load("{\n  \"a\": ,\n}", "f.json");
-  const Mistake& m = only_mistake(loaded);
+  const Mistake m = only_mistake(loaded);
   CHECK(m.line == 2);
   CHECK(m.pointer.empty());
   CHECK(says(to_string(m), "f.json:2: found: syntax error"));

@@ -177,8 +177,7 @@ TEST_CASE("properties: any mutation of the tree gives settings or mistakes, and 
   });
 }
 
-TEST_CASE(
-    "properties: one changed value is taken if and only if the schema takes it, but for what a schema cannot say") {
+TEST_CASE("properties: what the schema refuses the loader refuses, for any one changed value") {
   const Json schema = Json::parse(schema_json());
   property("one value", [&] {
     Json json = test::full();

@@ -1,0 +1,347 @@
+#include <array>
+
+#include "config/keys.hpp"
+
+namespace ratchet {
+
+namespace {
+
+constexpr std::int64_t kKiB = 1024;
+constexpr std::int64_t kMiB = 1024 * kKiB;
+constexpr std::int64_t kGiB = 1024 * kMiB;
+constexpr std::int64_t kMinute = 60'000;  // in milliseconds
+constexpr std::int64_t kHour = 60 * kMinute;
+
+HttpLimits& limits(const Place& p) { return p.settings->service.limits; }
+DrainSettings& drain(const Place& p) { return p.settings->service.drain; }
+OutboxSettings& outbox(const Place& p) { return p.settings->outbox; }
+
+// One row, told piece by piece.
+class Row {
+ public:
+  explicit Row(Key& key) : key_(key) {}
+  Row& at(Field field) {
+    key_.field = field;
+    return *this;
+  }
+  Row& in(std::int64_t least, std::int64_t most) {
+    key_.range = {least, most};
+    return *this;
+  }
+  Row& one_of(std::vector<std::string_view> words) {
+    key_.words = std::move(words);
+    return *this;
+  }
+  Row& later(std::vector<std::string_view> words) {
+    key_.later_words = std::move(words);
+    return *this;
+  }
+  Row& otherwise(std::string_view words) {
+    key_.default_words = words;
+    return *this;
+  }
+
+ private:
+  Key& key_;
+};
+
+class Rows {
+ public:
+  Row add(std::string_view pointer, Shape shape, std::string_view doc, unsigned flags = 0) {
+    Key key{pointer};
+    key.shape = shape;
+    key.doc = doc;
+    key.flags = flags;
+    keys_.push_back(std::move(key));
+    return Row(keys_.back());
+  }
+  std::vector<Key> take() { return std::move(keys_); }
+
+ private:
+  std::vector<Key> keys_;
+};
+
+void top(Rows& t) {
+  t.add("", Shape::object, "The configuration of ratchetd.");
+  t.add("/$schema", Shape::ignored, "Where an editor finds the JSON Schema of this file; the daemon ignores it.", kLive)
+      .otherwise("none");
+  t.add("/instance", Shape::text,
+        "The name of this instance, in logs, metrics, /levels and PostgreSQL's application_name. Each instance has "
+        "its own.")
+      .at([](const Place& p) { return &p.settings->instance; })
+      .in(1, 63)
+      .otherwise("the hostname");
+}
+
+void ops(Rows& t) {
+  t.add("/ops", Shape::object, "The operators' side: health, metrics, control. Never starved by the service.");
+  t.add("/ops/listen", Shape::address,
+        "Where /live, /ready, /health, /levels, /alarms, /history, /metrics and /info are served. Taken by somebody "
+        "else: an alarm, and a new attempt each second.")
+      .at([](const Place& p) { return &p.settings->ops.listen; });
+  t.add("/ops/control", Shape::socket_path, "The unix socket that ratchetctl talks to.")
+      .at([](const Place& p) { return &p.settings->ops.control; })
+      .in(1, 107)
+      .otherwise("$RUNTIME_DIRECTORY/control.sock, else /run/ratchetd/control.sock");
+  t.add("/ops/connections", Shape::integer, "Connections to the ops port at the same time; more are answered 503.")
+      .at([](const Place& p) { return &p.settings->ops.connections; })
+      .in(1, 10'000);
+}
+
+void database(Rows& t) {
+  t.add("/database", Shape::object, "PostgreSQL, level 1.", kRequired);
+  t.add("/database/pools", Shape::map, "The pools of connections, by name (this version: exactly one).", kRequired)
+      .in(1, 1);
+  t.add("/database/pools/*", Shape::object,
+        "One pool. Its name ([A-Za-z0-9_-], at most 32) is the one in logs and metrics.");
+  t.add("/database/pools/*/dsn", Shape::dsn,
+        "Where the server is: a libpq connection string or URI. The password belongs into `password`; one written "
+        "here works, and raises the alarm secret.inline.",
+        kRequired | kSecret)
+      .at([](const Place& p) { return &p.pool->dsn; });
+  t.add("/database/pools/*/password", Shape::secret,
+        "The password; read anew for each connection, so a changed one needs no restart.", kSecret)
+      .at([](const Place& p) { return &p.pool->password; })
+      .otherwise("none (peer, trust, certificate, ~/.pgpass)");
+  t.add("/database/pools/*/role", Shape::word, "What the server must be.")
+      .one_of({"primary"})
+      .later({"replica"})
+      .otherwise("\"primary\"");
+  t.add("/database/pools/*/required", Shape::only_true, "Level 1 is held only with this pool.").otherwise("true");
+  t.add("/database/pools/*/outbox", Shape::only_true, "Events are kept in this database until Kafka has them.")
+      .otherwise("true");
+  t.add("/database/pools/*/size", Shape::integer,
+        "Connections to the server, all of them: the committers, the relay and the probe included.")
+      .at([](const Place& p) { return &p.pool->size; })
+      .in(3, 1000);
+  t.add("/database/pools/*/lease_wait_ms", Shape::integer, "How long a caller waits for a free connection.")
+      .at([](const Place& p) { return &p.pool->lease_wait; })
+      .in(1, kMinute);
+  t.add("/database/pools/*/statement_timeout_ms", Shape::integer,
+        "How long a statement may take: PostgreSQL's own timeout, and ours where the server does not answer at all.")
+      .at([](const Place& p) { return &p.pool->statement; })
+      .in(50, 10 * kMinute);
+  t.add("/database/pools/*/lifetime_s", Shape::integer, "The age at which a connection is replaced, give or take 20 %.")
+      .at([](const Place& p) { return &p.pool->lifetime; })
+      .in(1, 86'400);
+  t.add("/database/pools/*/vital", Shape::ignored, "", kLater);
+  t.add("/database/pools/*/search_path", Shape::ignored, "", kLater);
+}
+
+void outbox_keys(Rows& t) {
+  t.add("/outbox", Shape::object, "Events between the 2xx and Kafka.");
+  t.add("/outbox/queue_bytes", Shape::integer,
+        "Events waiting for their commit, in memory. Full: 503, nothing stored. Must hold a body of the largest size.")
+      .at([](const Place& p) { return &outbox(p).queue_bytes; })
+      .in(64 * kKiB, 16 * kGiB);
+  t.add("/outbox/committers", Shape::integer, "Commits under way at the same time.")
+      .at([](const Place& p) { return &outbox(p).committers; })
+      .in(1, 16);
+  t.add("/outbox/max_rows", Shape::integer, "Unpublished events in the database. More: event routes answer 503.")
+      .at([](const Place& p) { return &outbox(p).max_rows; })
+      .in(1, 1'000'000'000);
+  t.add("/outbox/max_bytes", Shape::integer, "Size of the outbox on disk. More: event routes answer 503.")
+      .at([](const Place& p) { return &outbox(p).max_bytes; })
+      .in(1, 1024 * kGiB);
+  t.add("/outbox/max_age_s", Shape::integer, "Age of the oldest unpublished event. More: event routes answer 503.")
+      .at([](const Place& p) { return &outbox(p).max_age; })
+      .in(1, 604'800);
+}
+
+void broker(Rows& t) {
+  t.add("/broker", Shape::object, "Kafka, level 2.", kRequired);
+  t.add("/broker/bootstrap", Shape::list, "Brokers to begin with.", kRequired)
+      .at([](const Place& p) { return &p.settings->broker.bootstrap; })
+      .in(1, 64);
+  t.add("/broker/bootstrap/*", Shape::endpoint, "One broker.");
+  t.add("/broker/properties", Shape::map,
+        "Properties of librdkafka, passed through. Those that are the daemon's own are refused.")
+      .in(0, 200)
+      .otherwise("{}");
+  t.add("/broker/properties/*", Shape::property, "One property (\"security.protocol\", \"sasl.password\", ...).");
+  t.add("/broker/on_loss", Shape::word, "What losing Kafka means: `fall` closes the service port until it is back.")
+      .at([](const Place& p) { return &p.settings->broker.on_loss; })
+      .one_of({"fall"})
+      .later({"ride"});
+  t.add("/broker/max_record_bytes", Shape::integer,
+        "The largest record (key, headers and value), where the broker does not tell the topic's own limit.")
+      .at([](const Place& p) { return &p.settings->broker.max_record_bytes; })
+      .in(kKiB, 100 * kMiB);
+  t.add("/broker/vital", Shape::ignored, "", kLater);
+}
+
+void service(Rows& t) {
+  t.add("/service", Shape::object, "The open port, level 3.");
+  t.add("/service/listen", Shape::address, "The service port. Plain HTTP; TLS ends at the load balancer.")
+      .at([](const Place& p) { return &p.settings->service.listen; });
+  t.add("/service/registrars", Shape::list,
+        "Who else is told that this instance serves. Load balancers that ask /ready need no registrar.")
+      .in(0, 16)
+      .otherwise("[]");
+  t.add("/service/registrars/*", Shape::object, "One registrar.");
+  t.add("/service/registrars/*/type", Shape::word, "`health`: /ready answers, which it does anyway.",
+        kRequired | kDecides)
+      .one_of({"health"})
+      .later({"haproxy-agent", "haproxy-runtime", "exec", "http"});
+  t.add("/service/hold_ms", Shape::ignored, "", kLater);
+}
+
+void service_limits(Rows& t) {
+  t.add("/service/limits", Shape::object, "What a client may ask for. Each refusal is answered and counted.");
+  t.add("/service/limits/request_line_bytes", Shape::integer, "Method, path and query. Longer: 414.", kLive)
+      .at([](const Place& p) { return &limits(p).request_line_bytes; })
+      .in(256, 64 * kKiB);
+  t.add("/service/limits/header_bytes", Shape::integer, "All headers together. More: 431.", kLive)
+      .at([](const Place& p) { return &limits(p).header_bytes; })
+      .in(kKiB, kMiB);
+  t.add("/service/limits/headers", Shape::integer, "Number of headers. More: 431.", kLive)
+      .at([](const Place& p) { return &limits(p).headers; })
+      .in(8, 1000);
+  t.add("/service/limits/body_bytes", Shape::integer, "A request's body. Larger: 413 before it is read.", kLive)
+      .at([](const Place& p) { return &limits(p).body_bytes; })
+      .in(1, 64 * kMiB);
+  t.add("/service/limits/header_wait_ms", Shape::integer, "From the first byte to the end of the headers. Slower: 408.",
+        kLive)
+      .at([](const Place& p) { return &limits(p).header_wait; })
+      .in(100, 10 * kMinute);
+  t.add("/service/limits/body_wait_ms", Shape::integer,
+        "From the end of the headers to the end of the body. Slower: 408.", kLive)
+      .at([](const Place& p) { return &limits(p).body_wait; })
+      .in(100, 10 * kMinute);
+  t.add("/service/limits/idle_ms", Shape::integer,
+        "How long a connection may wait for its next request. Longer than the balancer's own time for idle "
+        "connections to servers, or it sends into a closing one.",
+        kLive)
+      .at([](const Place& p) { return &limits(p).idle; })
+      .in(100, kHour);
+  t.add("/service/limits/request_ms", Shape::integer,
+        "One deadline per request, from the end of its headers; every stage takes what is left of it.", kLive)
+      .at([](const Place& p) { return &limits(p).request; })
+      .in(50, 10 * kMinute);
+  t.add("/service/limits/connections", Shape::integer, "Connections to the service port at the same time. More: 503.",
+        kLive)
+      .at([](const Place& p) { return &limits(p).connections; })
+      .in(1, 1'000'000);
+}
+
+void service_drain(Rows& t) {
+  t.add("/service/drain", Shape::object, "How the port is left on SIGTERM, a hold and `ratchetctl drain`.");
+  t.add("/service/drain/code", Shape::code, "What /ready answers while draining.").at([](const Place& p) {
+    return &drain(p).code;
+  });
+  t.add("/service/drain/total_ms", Shape::integer,
+        "The whole way down. Must hold lb_wait (where it is a number), late_ms, requests_ms and flush_ms.")
+      .at([](const Place& p) { return &drain(p).total; })
+      .in(1000, kHour);
+  t.add("/service/drain/lb_wait", Shape::wait,
+        "How long to serve on until the balancer sends no more: `auto` watches its probes, `none` does not wait.")
+      .at([](const Place& p) { return &drain(p).lb_wait; })
+      .in(0, 10 * kMinute)
+      .otherwise("\"auto\"");
+  t.add("/service/drain/late_ms", Shape::integer, "For requests that come late on open connections.")
+      .at([](const Place& p) { return &drain(p).late; })
+      .in(0, kMinute);
+  t.add("/service/drain/requests_ms", Shape::integer, "For requests under way.")
+      .at([](const Place& p) { return &drain(p).requests; })
+      .in(0, kHour);
+  t.add("/service/drain/flush_ms", Shape::integer, "For the relay and the producer.")
+      .at([](const Place& p) { return &drain(p).flush; })
+      .in(0, 10 * kMinute);
+}
+
+void log(Rows& t) {
+  t.add("/log", Shape::object, "Lines on standard error, one per change.");
+  t.add("/log/format", Shape::word, "`text` for people, `json` for collectors.", kLive)
+      .at([](const Place& p) { return &p.settings->log.format; })
+      .one_of({"text", "json"});
+  t.add("/log/level", Shape::word, "The least severe lines that are written.", kLive)
+      .at([](const Place& p) { return &p.settings->log.level; })
+      .in(3, 7)
+      .one_of({"error", "warning", "notice", "info", "debug"});
+  t.add("/log/access", Shape::boolean, "One line per request.", kLive).at([](const Place& p) {
+    return &p.settings->log.access;
+  });
+}
+
+void routes(Rows& t) {
+  t.add("/routes", Shape::list, "What is served at level 3.", kRequired | kLive).in(1, 1000);
+  t.add("/routes/*", Shape::object, "One route.", kLive);
+  t.add("/routes/*/kind", Shape::word, "`event`: takes events, answers 202 once they are committed.",
+        kRequired | kLive | kDecides)
+      .one_of({"event"})
+      .later({"command", "query"});
+  t.add("/routes/*/path", Shape::route_path,
+        "Where it listens, exactly. /live, /ready and /health are the daemon's own.", kRequired | kLive)
+      .at([](const Place& p) { return &p.route->path; })
+      .in(1, 512);
+  t.add("/routes/*/topic", Shape::topic, "The Kafka topic. It must exist: the daemon creates none.", kRequired | kLive)
+      .at([](const Place& p) { return &p.route->topic; })
+      .in(1, 249);
+  t.add("/routes/*/key", Shape::reference,
+        "The record's key, which decides its partition and so its order: `:body.a.b`, `:header.x`, `:query.x`, or a "
+        "constant.",
+        kLive)
+      .at([](const Place& p) { return &p.route->key; })
+      .otherwise("none (no order among events)");
+  t.add("/routes/*/type", Shape::text, "ce_type of events that bring none.", kLive)
+      .at([](const Place& p) { return &p.route->type; })
+      .in(1, 255)
+      .otherwise("the topic");
+  t.add("/routes/*/source", Shape::text, "ce_source of events that bring none.", kLive)
+      .at([](const Place& p) { return &p.route->source; })
+      .in(1, 255)
+      .otherwise("/ratchetd and the path");
+  t.add("/routes/*/enabled", Shape::boolean, "false: answers 503 and is alarmed. The kill switch.", kLive)
+      .at([](const Place& p) { return &p.route->enabled; });
+  t.add("/routes/*/max_in_flight", Shape::integer,
+        "Requests of this route at the same time; more are answered 503. 0: only the daemon's own limits.", kLive)
+      .at([](const Place& p) { return &p.route->max_in_flight; })
+      .in(0, 1'000'000);
+  for (const std::string_view later :
+       {"/routes/*/auth", "/routes/*/sql", "/routes/*/emit", "/routes/*/single", "/routes/*/pool", "/routes/*/pools",
+        "/routes/*/role", "/routes/*/method", "/routes/*/status", "/routes/*/id", "/routes/*/data",
+        "/routes/*/idempotency", "/routes/*/timeout_ms", "/routes/*/max_rows", "/routes/*/rate", "/routes/*/breaker",
+        "/idempotency", "/statsd", "/log/sink"}) {
+    t.add(later, Shape::ignored, "", kLater);
+  }
+}
+
+constexpr std::array kOwned = {
+    OwnedProperty{"bootstrap.servers", "it is broker.bootstrap"},
+    OwnedProperty{"metadata.broker.list", "it is broker.bootstrap"},
+    OwnedProperty{"message.max.bytes", "it is broker.max_record_bytes, or the topic's own limit"},
+    OwnedProperty{"enable.idempotence", "the daemon's promise needs it on"},
+    OwnedProperty{"enable.gapless.guarantee", "the daemon orders events itself"},
+    OwnedProperty{"acks", "the daemon's promise needs \"all\""},
+    OwnedProperty{"request.required.acks", "the daemon's promise needs \"all\""},
+    OwnedProperty{"max.in.flight", "idempotence decides it"},
+    OwnedProperty{"max.in.flight.requests.per.connection", "idempotence decides it"},
+    OwnedProperty{"retries", "idempotence decides it"},
+    OwnedProperty{"message.send.max.retries", "idempotence decides it"},
+    OwnedProperty{"queuing.strategy", "idempotence decides it"},
+    OwnedProperty{"partitioner", "\"murmur2_random\", so that keys land where those of Java clients do"},
+    OwnedProperty{"message.timeout.ms", "the relay decides when a record is late"},
+    OwnedProperty{"delivery.timeout.ms", "the relay decides when a record is late"},
+    OwnedProperty{"allow.auto.create.topics", "the daemon never creates topics"},
+    OwnedProperty{"transactional.id", "the producer uses no transactions"},
+    OwnedProperty{"transaction.timeout.ms", "the producer uses no transactions"},
+    OwnedProperty{"enabled_events", "the daemon asks for the events it needs"},
+    OwnedProperty{"statistics.interval.ms", "the daemon counts for itself"},
+    OwnedProperty{"log.queue", "the daemon writes the log lines"},
+    OwnedProperty{"test.mock.num.brokers", "a broker inside the client keeps nothing"},
+};
+
+}  // namespace
+
+std::vector<Key> all_keys() {
+  Rows rows;
+  for (const auto section :
+       {top, ops, database, outbox_keys, broker, service, service_limits, service_drain, log, routes}) {
+    section(rows);
+  }
+  return rows.take();
+}
+
+std::span<const OwnedProperty> owned_properties() noexcept { return kOwned; }
+
+}  // namespace ratchet
