@@ -176,6 +176,19 @@ TEST_CASE("drain: the balancer's wait ends when every node says it has stopped a
   CHECK(house.stage("balancer")->took < seconds(15));
 }
 
+TEST_CASE("drain: a node that has stopped but still has connections in use is waited for") {
+  tests::ManualTime still;
+  House house(&still);
+  house.settings.total = milliseconds(3400);  // leaves the balancer 100 ms
+  house.settings.late = milliseconds(200);
+  house.settings.requests = milliseconds(1000);
+  house.settings.flush = milliseconds(100);
+  probe(house.port, "NOLB; name=be/s; node=lb1; weight=1/1; scur=1/1");
+  house.start_drain();
+  house.join();
+  CHECK(house.stage("balancer")->ended_by == "cap");
+}
+
 TEST_CASE("drain: when every node is idle, late requests are waited for 300 ms only") {
   House house;
   house.settings.late = seconds(10);
