@@ -1,0 +1,121 @@
+#include "levels/2_broker/level.hpp"
+
+#include "tests/levels/2_broker/relay_world.hpp"
+#include "tests/support/catch.hpp"
+
+using namespace ratchet;
+using namespace ratchet::tests;
+
+namespace {
+
+struct LevelWorld : Instance {
+  explicit LevelWorld(Servers& servers, std::vector<std::string> topics)
+      : Instance(servers, "one"),
+        level(broker_at(servers.kafka.bootstrap()), std::move(topics), milliseconds(5000), *relay, limits,
+              around.parts()) {}
+
+  Result<std::unique_ptr<HeldLevel>> raise(Duration within = kGenerous) {
+    Patience patience(around.in(within));
+    return level.raise(patience, 3);
+  }
+  std::optional<Fault> probe(HeldLevel& held, Duration within) {
+    Patience patience(around.in(within));
+    return held.probe(patience);
+  }
+
+  kafka::RecordLimits limits;
+  kafka::BrokerLevel level;
+};
+
+}  // namespace
+
+TEST_CASE("broker level: raised it publishes, drained in order it has published everything and lets go of the lease") {
+  Servers servers;
+  servers.kafka.create_topic("orders", 1);
+  servers.kafka.create_topic("small", 1, {{"max.message.bytes", "50000"}});
+  Sql app(servers.postgres, "app");
+  LevelWorld world(servers, {"orders", "small"});
+  auto held = world.raise();
+  REQUIRE(held);
+  CHECK(world.limits.of("small") == 50000 - 128);
+  CHECK(world.limits.of("orders") == 1048588 - 128);
+  CHECK(world.limits.of("another") == 1'000'000);
+  CHECK_FALSE(world.probe(**held, kGenerous));
+  REQUIRE(eventually([&] { return world.relay->leads(); }));
+  // Batches are no larger than the smallest limit, so none is refused that holds only small records.
+  app.ask("begin");
+  app.ask(
+      "select count(ratchet.emit('small', 'k', convert_to('k/' || i || repeat(' ', 1000), 'UTF8'))) from "
+      "generate_series(1, 1000) i");
+  app.ask("commit");
+  CHECK_FALSE((*held)->degraded());
+  world.relay->pause(true);
+  CHECK((*held)->degraded());
+  world.relay->pause(false);
+  REQUIRE(eventually([&] { return servers.kafka.count("small") == 1000; }));
+  CHECK(world.metric("ratchet_relay_retries_total") <= 0);
+  Patience patience(world.around.in(kGenerous));
+  (*held)->drain(patience, Leave::asked);
+  CHECK_FALSE(world.relay->leads());
+  CHECK(app.ask("select unpublished_rows from ratchet.outbox_stats()") == "0");
+  held->reset();
+  Sql owner(servers.postgres, "postgres");
+  CHECK(owner.ask("select owner is null from ratchet.relay") == "t");
+  CHECK(servers.kafka.count("small") == 1000);
+}
+
+TEST_CASE("broker level: a missing topic keeps it down and says which, a broker that is away says so") {
+  Servers servers;
+  servers.kafka.create_topic("orders", 1);
+  LevelWorld world(servers, {"orders", "payments"});
+  auto held = world.raise();
+  REQUIRE_FALSE(held);
+  CHECK(held.error().kind == FaultKind::topic_missing);
+  CHECK(held.error().text == "broker: topic \"payments\" does not exist: create it");
+  CHECK(held.error().incarnation == 3);
+  servers.kafka.kill9();
+  held = world.raise(1s);
+  REQUIRE_FALSE(held);
+  CHECK(held.error().kind == FaultKind::refused);
+  CHECK(held.error().text == "broker: " + servers.kafka.bootstrap() + ": connection refused");
+  CHECK_FALSE(world.relay->leads());
+}
+
+TEST_CASE("broker level: killed or frozen, two probes miss; it lets go within patience and can be raised again") {
+  Servers servers;
+  servers.kafka.create_topic("orders", 1);
+  Sql app(servers.postgres, "app");
+  LevelWorld world(servers, {"orders"});
+  auto held = world.raise();
+  REQUIRE(held);
+  CHECK(world.level.probe_plan().misses == 2);
+  app.emit("orders", "k", "k/1");
+  REQUIRE(eventually([&] { return servers.kafka.count("orders") == 1; }));
+  bool killed = GENERATE(true, false);
+  if (killed) {
+    servers.kafka.kill9();
+  } else {
+    servers.kafka.freeze();
+  }
+  app.emit("orders", "k", "k/2");
+  auto first = world.probe(**held, 1s), second = world.probe(**held, 1s);
+  REQUIRE(first);
+  REQUIRE(second);
+  CHECK(second->kind == (killed ? FaultKind::refused : FaultKind::timed_out));
+  Patience patience(world.around.in(3s));
+  (*held)->drain(patience, Leave::fault);
+  held->reset();
+  CHECK_FALSE(world.relay->leads());
+  if (killed) {
+    servers.kafka.start();
+  } else {
+    servers.kafka.thaw();
+  }
+  held = world.raise();
+  REQUIRE(held);
+  app.emit("orders", "k", "k/3");
+  REQUIRE(eventually([&] { return app.ask("select unpublished_rows from ratchet.outbox_stats()") == "0"; }));
+  auto found = arrived(servers.kafka, "orders");
+  CHECK(found.values == std::set<std::string>{"k/1", "k/2", "k/3"});
+  CHECK(found.inversions == 0);
+}
