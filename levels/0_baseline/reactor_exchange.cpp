@@ -16,9 +16,9 @@ namespace {
 constexpr int kRequestsPerTurn = 64;
 constexpr int kReadsPerTurn = 16;
 
-constexpr std::size_t kWriteStep = 64 * 1024;             // a slow reader must take so much per write deadline
-constexpr std::size_t kMostDiscarded = 16 * 1024 * 1024;  // sent by a client that we no longer listen to
-constexpr std::size_t kKeptReply = 256 * 1024;            // a reply buffer larger than this is not kept
+constexpr std::size_t kWriteStep = 65'536;          // a slow reader must take so much per write deadline
+constexpr std::size_t kMostDiscarded = 16'777'216;  // sent by a client that we no longer listen to
+constexpr std::size_t kKeptReply = 262'144;         // a reply buffer larger than this is not kept
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 constexpr bool would_block(int error) noexcept { return error == EAGAIN; }

@@ -144,10 +144,10 @@ class Reactor::Inside {
   std::optional<TimePoint> paused_until_;   // no files: nothing is accepted before
   bool announced_ = false;
   bool finishing_ = false;
-  std::optional<std::string> refusing_;
   bool served_ = false;                     // in this turn
-  const Connection* pumping_ = nullptr;
   int budget_ = 0;                          // of requests, for the connection being pumped
+  std::optional<std::string> refusing_;
+  const Connection* pumping_ = nullptr;
   std::vector<std::pair<std::uint32_t, std::uint32_t>> to_resume_;  // index, generation
   std::vector<std::pair<std::string, Counter>> rejected_;
 
@@ -161,7 +161,7 @@ class Reactor::Inside {
   AnswerWriter writer_;
   Head head_;
   std::string reply_;
-  std::array<char, 64 * 1024> scratch_;
+  std::array<char, 65'536> scratch_;
 
   std::thread thread_;  // last: it uses everything above
 };

@@ -46,16 +46,18 @@ class Peer final : public httplib::Server {
   }
   const httplib::Request* ask(MemoryStream& stream) {
     taken_.reset();
-    bool closed = false;
-#if defined(CPPHTTPLIB_VERSION_NUM) && CPPHTTPLIB_VERSION_NUM >= 0x001200
-    process_request(stream, "", 0, "", 0, false, closed, nullptr);
-#else
-    process_request(stream, false, closed, nullptr);
-#endif
+    process(*this, stream);
     return taken_.get();
   }
 
  private:
+  // The versions of Debian 12 and 13 differ in the addresses.
+  template <class Self>
+  static void process(Self& self, MemoryStream& stream) {
+    bool closed = false;
+    if constexpr (requires { self.process_request(stream, false, closed, nullptr); }) self.process_request(stream, false, closed, nullptr);
+    else self.process_request(stream, "", 0, "", 0, false, closed, nullptr);
+  }
   std::unique_ptr<httplib::Request> taken_;
 };
 
