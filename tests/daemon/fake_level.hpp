@@ -100,7 +100,6 @@ class FakeLevel final : public Level {
 
   Incarnation incarnation() const { return get(incarnation_); }  // of the latest success
   TimePoint drain_deadline() const { return get(drain_deadline_); }
-  Leave drain_leave() const { return get(drain_leave_); }
   // A fault of the incarnation that is held.
   Fault fault(FaultKind kind, std::string text) const { return {number_, incarnation(), kind, std::move(text), time_.now()}; }
 
@@ -119,7 +118,6 @@ class FakeLevel final : public Level {
     }
     void drain(Patience& patience, Leave leave) override {
       level_.set(level_.drain_deadline_, patience.deadline());
-      level_.set(level_.drain_leave_, leave);
       level_.note(leave == Leave::asked ? "drain asked" : "drain fault");
       const Manner manner = level_.get(level_.draining_);
       if (manner == Manner::waits) eventually([&] { return patience.over(level_.time_.now()); });
@@ -163,7 +161,6 @@ class FakeLevel final : public Level {
   Fault fault_;
   Incarnation incarnation_ = 0;
   TimePoint drain_deadline_{};
-  Leave drain_leave_ = Leave::asked;
   std::optional<std::string> degraded_;
   bool let_go_ = false;
 };

@@ -44,6 +44,11 @@ struct Bench {
     worker.nudge();
   }
 
+  // The n-th probe has begun and ended, and the next one is set.
+  bool probed(std::size_t n) {
+    return eventually([&] { return journal.count("probe 1") == n && !worker.call(); });
+  }
+
   ~Bench() { level.let_go(); }
 };
 
@@ -55,7 +60,7 @@ TEST_CASE("worker: probes what it watches, by the level's plan") {
   bench.worker.watch(*bench.held, 7);
   for (std::size_t n = 1; n <= 3; ++n) {
     bench.advance(seconds(1));
-    REQUIRE(eventually([&] { return bench.journal.count("probe 1") == n; }));
+    REQUIRE(bench.probed(n));
   }
   bench.advance(milliseconds(999));
   bench.worker.lower(std::move(bench.held), Leave::asked, bench.time.now() + seconds(1));
@@ -96,9 +101,9 @@ TEST_CASE("worker: one miss is no fault") {
   CHECK(bench.worker.call()->verb == "probe");
   bench.level.probes(Manner::well);  // ... the second is answered
   bench.advance(milliseconds(750));
-  REQUIRE(eventually([&] { return bench.journal.count("probe 1") == 2; }));
+  REQUIRE(bench.probed(2));
   bench.advance(seconds(1));
-  REQUIRE(eventually([&] { return bench.journal.count("probe 1") == 3; }));
+  REQUIRE(bench.probed(3));
   CHECK_FALSE(bench.mailbox.wait(Duration::zero()).faults[1]);
 }
 
