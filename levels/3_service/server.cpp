@@ -59,6 +59,7 @@ class Server::Inside final : public http::Service {
 
   Result<Nothing> open();
   void close();
+  void give_up_queued();
   Reactor* reactor() noexcept { return reactor_.get(); }
   void finished(std::unique_ptr<db::FinishedBatch> batch);
 
@@ -78,6 +79,9 @@ class Server::Inside final : public http::Service {
   Served refuse(Reactor& reactor, const Request& request, Route* route, const Problem& problem);
   std::optional<Problem> not_now(const Route& route);
   std::optional<Problem> take(const Request& request, Route& route);
+  enum class GiveUp : std::uint8_t { queued, all };
+  void give_up(Reactor& reactor, GiveUp which);
+  void give_up_one(Reactor& reactor, Wait& found, TimePoint now, GiveUp which);
   void answer_outcomes(Reactor& reactor, const db::FinishedBatch& batch);
   void answer_outcome(Reactor& reactor, const Wait& wait, const db::Outcome& outcome, TimePoint now);
   void answer_waiting(Reactor& reactor, const Wait& wait, const Problem& problem, TimePoint now);
@@ -105,6 +109,7 @@ class Server::Inside final : public http::Service {
   Waiting waiting_;
   PreparedEvent event_;
   bool added_ = false;
+  bool giving_up_ = false;
 
   std::mutex gate_;
   std::unique_ptr<Reactor> reactor_;  // written under gate_ by the one who opens and closes
@@ -148,6 +153,8 @@ void Server::Inside::close() {
     const std::lock_guard lock(gate_);
     last = std::move(reactor_);
   }
+  // The reactor runs what was posted before it ends.
+  if (last != nullptr) last->post([this](Reactor& reactor) { give_up(reactor, GiveUp::all); });
   last.reset();
   forget_all();
 }
@@ -156,7 +163,11 @@ void Server::Inside::forget_all() {
   waiting_.forget_all();
   routes_.none_in_flight();
   active_->store(0);
-  added_ = false;
+  added_ = giving_up_ = false;
+}
+
+void Server::Inside::give_up_queued() {
+  if (reactor_ != nullptr) reactor_->post([this](Reactor& reactor) { give_up(reactor, GiveUp::queued); });
 }
 
 // ---- committers ----------------------------------------------------------------------------------------------------
@@ -188,6 +199,7 @@ Served Server::Inside::serve(Reactor& reactor, const Request& request) {
 }
 
 std::optional<Problem> Server::Inside::not_now(const Route& route) {
+  if (giving_up_) return nothing_stored();
   if (!route.settings.enabled) return problem_of(ProblemKind::route_off, "an operator has switched this route off");
   if (route.settings.max_in_flight > 0 && route.in_flight >= route.settings.max_in_flight) {
     auto problem =
@@ -249,9 +261,9 @@ void Server::Inside::answer_outcomes(Reactor& reactor, const db::FinishedBatch& 
     // A copy: answering may serve the connection's next request, which begins to wait, too.
     const Wait wait = std::move(*found);
     waiting_.end(*found);
+    active_->store(waiting_.size(), std::memory_order_relaxed);
     if (!wait.answered) answer_outcome(reactor, wait, outcome, now);
   }
-  active_->store(waiting_.size(), std::memory_order_relaxed);
 }
 
 void Server::Inside::answer_outcome(Reactor& reactor, const Wait& wait, const db::Outcome& outcome, TimePoint now) {
@@ -305,16 +317,29 @@ Problem Server::Inside::problem_of_outcome(const db::Outcome& outcome) {
 }
 
 void Server::Inside::expired(Reactor& reactor, Ticket ticket) {
-  const TimePoint now = parts_.time.now();
   Wait* const found = waiting_.find(ticket);
   assert(found != nullptr);
   if (found == nullptr) return answer(reactor, ticket, outcome_unknown(), "");
-  Wait wait = *found;
+  give_up_one(reactor, *found, parts_.time.now(), GiveUp::all);
+}
+
+void Server::Inside::give_up(Reactor& reactor, GiveUp which) {
+  giving_up_ = true;
+  const TimePoint now = parts_.time.now();
+  for (const std::uint64_t token : waiting_.unanswered()) {
+    if (Wait* const found = waiting_.find(token)) give_up_one(reactor, *found, now, which);
+  }
+}
+
+void Server::Inside::give_up_one(Reactor& reactor, Wait& found, TimePoint now, GiveUp which) {
+  const Wait wait = found;
   const bool withdrawn = parts_.commits.withdraw(wait.place, wait.token);
   if (withdrawn) {
-    waiting_.end(*found);
+    waiting_.end(found);
+  } else if (which == GiveUp::all) {
+    found.answered = true;
   } else {
-    found->answered = true;
+    return;
   }
   active_->store(waiting_.size(), std::memory_order_relaxed);
   answer_waiting(reactor, wait, withdrawn ? nothing_stored() : outcome_unknown(), now);
@@ -339,6 +364,7 @@ Server::~Server() { close(); }
 Result<Nothing> Server::open() { return inside_->open(); }
 http::Reactor* Server::reactor() noexcept { return inside_->reactor(); }
 void Server::close() { inside_->close(); }
+void Server::give_up_queued() { inside_->give_up_queued(); }
 void Server::finished(std::unique_ptr<db::FinishedBatch> batch) { inside_->finished(std::move(batch)); }
 
 }  // namespace ratchet::service

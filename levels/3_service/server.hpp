@@ -32,7 +32,11 @@ class Server final : public db::CommitSink {
 
   // One worker thread at a time.
   Result<Nothing> open();  // level 3's raise: binds, listens, serves
-  void close();            // whatever is left is cut; idempotent
+  void close();            // who still waits is told what is known; idempotent
+
+  // The fall by fault: from now on events are refused, and those not yet begun to be committed are withdrawn and
+  // answered nothing-stored. Returns at once; nothing while closed. Same thread as open and close.
+  void give_up_queued();
 
   http::Reactor* reactor() noexcept;  // null while closed. For whoever calls open and close
 

@@ -51,6 +51,14 @@ void Waiting::end(Wait& wait) noexcept {
   wait.token = 0;
 }
 
+std::vector<std::uint64_t> Waiting::unanswered() const {
+  std::vector<std::uint64_t> tokens;
+  for (const Wait& wait : places_) {
+    if (wait.token != 0 && !wait.answered) tokens.push_back(wait.token);
+  }
+  return tokens;
+}
+
 void Waiting::forget_all() noexcept {
   places_.clear();
   free_.clear();

@@ -32,7 +32,8 @@ class Waiting {
   Wait* find(std::uint64_t token) noexcept;  // null: ended, or forgotten
   Wait* find(http::Ticket ticket) noexcept;  // the one that was not answered yet
   void end(Wait& wait) noexcept;
-  void forget_all() noexcept;  // tokens given out so far will not be found
+  void forget_all() noexcept;                     // tokens given out so far will not be found
+  std::vector<std::uint64_t> unanswered() const;  // tokens
   std::size_t size() const noexcept { return places_.size() - free_.size(); }
 
  private:

@@ -277,6 +277,27 @@ TEST_CASE("server: a connection lost while committing is outcome-unknown, what h
   gateway.world.postgres.thaw();
 }
 
+TEST_CASE("server: giving up answers what is queued at once, and what is being committed when its outcome comes") {
+  Gateway gateway;
+  gateway.world.ask(
+      "create table public.go(); create function hold() returns trigger language plpgsql as $$ begin "
+      "while not exists (select from public.go) loop perform pg_sleep(0.005); end loop; return new; end $$;"
+      "create trigger hold before insert on ratchet.outbox for each row execute function hold()");
+  RawHttp begun(gateway.port), queued(gateway.port), late(gateway.port);
+  begun.send(Gateway::json_post("/events/any", "\"begun\""));
+  REQUIRE(eventually(
+      [&] { return gateway.world.ask("select count(*) from pg_stat_activity where wait_event = 'PgSleep'") == "1"; }));
+  queued.send(Gateway::json_post("/events/any", "\"queued\""));
+  REQUIRE(comes_true([&] { return gateway.metric("http_server_active_requests") == 2; }));
+  gateway.server.give_up_queued();
+  CHECK(problem_type(*queued.read()) == "nothing-stored");
+  late.send(Gateway::json_post("/events/any", "\"late\""));
+  CHECK(problem_type(*late.read()) == "nothing-stored");
+  gateway.world.ask("insert into public.go default values");
+  CHECK(begun.read()->status == 202);
+  CHECK(gateway.count() == "1");
+}
+
 TEST_CASE("server: 64 clients that pipeline get one answer each, and each acknowledged event is stored once") {
   constexpr int clients = 64, posts = 25;
   Gateway gateway;
@@ -355,6 +376,7 @@ TEST_CASE("server: outcomes may come while it closes and after; it opens again w
   cut.send(Gateway::json_post("/events/any", "\"cut\""));
   REQUIRE(comes_true([&] { return gateway.metric("http_server_active_requests") == 1; }));
   gateway.server.close();
+  CHECK(problem_type(*cut.read()) == "outcome-unknown");
   CHECK_FALSE(cut.read());
   CHECK(gateway.server.reactor() == nullptr);
   CHECK(gateway.nobody_waits());
