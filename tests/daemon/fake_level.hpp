@@ -17,8 +17,8 @@
 namespace ratchet::tests {
 
 // Waits for a state, not for a time: generous, because the machine may be busy.
-inline bool eventually(const std::function<bool()>& reached) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+inline bool eventually(const std::function<bool()>& reached, std::chrono::seconds at_most = std::chrono::seconds(30)) {
+  const auto end = std::chrono::steady_clock::now() + at_most;
   while (!reached()) {
     if (std::chrono::steady_clock::now() > end) return false;
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -75,10 +75,10 @@ class FakeLevel final : public Level {
     note("raise");
     const Manner manner = get(raising_);
     if (manner == Manner::waits) {
-      eventually([&] { return patience.over(time_.now()) || get(raising_) == Manner::well; });
+      wait_out(patience, [this] { return get(raising_) == Manner::well; });
       if (get(raising_) != Manner::well) return Fault{number_, incarnation, FaultKind::cancelled, "gave up", time_.now()};
     }
-    if (manner == Manner::hangs) hang(patience);
+    if (manner == Manner::hangs) hang();
     if (manner == Manner::fails) return with_incarnation(get(fault_), incarnation);
     set(incarnation_, incarnation);
     return std::unique_ptr<HeldLevel>(std::make_unique<Held>(*this));
@@ -91,6 +91,7 @@ class FakeLevel final : public Level {
   }
   void probes(Manner manner) { set(probing_, manner); }
   void drains(Manner manner) { set(draining_, manner); }
+  void on_drain(std::function<void()> look) { set(on_drain_, std::move(look)); }  // called as a drain begins
   void degraded(std::optional<std::string> text) { set(degraded_, std::move(text)); }
   void let_go() {
     std::lock_guard lock(mutex_);
@@ -111,17 +112,18 @@ class FakeLevel final : public Level {
     std::optional<Fault> probe(Patience& patience) override {
       level_.note("probe");
       const Manner manner = level_.get(level_.probing_);
-      if (manner == Manner::waits) eventually([&] { return patience.over(level_.time_.now()); });
-      if (manner == Manner::hangs) level_.hang(patience);
+      if (manner == Manner::waits) level_.wait_out(patience, [] { return false; });
+      if (manner == Manner::hangs) level_.hang();
       if (manner == Manner::well) return std::nullopt;
       return Fault{0, 0, FaultKind::timed_out, level_.name_ + ": no answer", level_.time_.now()};
     }
     void drain(Patience& patience, Leave leave) override {
       level_.set(level_.drain_deadline_, patience.deadline());
+      if (const auto look = level_.get(level_.on_drain_)) look();
       level_.note(leave == Leave::asked ? "drain asked" : "drain fault");
       const Manner manner = level_.get(level_.draining_);
-      if (manner == Manner::waits) eventually([&] { return patience.over(level_.time_.now()); });
-      if (manner == Manner::hangs) level_.hang(patience);
+      if (manner == Manner::waits) level_.wait_out(patience, [] { return false; });
+      if (manner == Manner::hangs) level_.hang();
       level_.set(level_.drain_deadline_, patience.deadline());
     }
     std::optional<std::string> degraded() const override { return level_.get(level_.degraded_); }
@@ -145,9 +147,13 @@ class FakeLevel final : public Level {
     return fault;
   }
   void note(const std::string& what) { journal_.add(what + " " + std::to_string(number_)); }
-  void hang(Patience&) {
+  // Longer than any test waits: an end that only comes by this is a failed test.
+  void wait_out(Patience& patience, const std::function<bool()>& otherwise) {
+    eventually([&] { return patience.over(time_.now()) || get(let_go_) || otherwise(); }, std::chrono::seconds(120));
+  }
+  void hang() {
     std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, std::chrono::seconds(60), [this] { return let_go_; });
+    changed_.wait_for(lock, std::chrono::seconds(120), [this] { return let_go_; });
   }
 
   const int number_;
@@ -161,6 +167,7 @@ class FakeLevel final : public Level {
   Fault fault_;
   Incarnation incarnation_ = 0;
   TimePoint drain_deadline_{};
+  std::function<void()> on_drain_;
   std::optional<std::string> degraded_;
   bool let_go_ = false;
 };

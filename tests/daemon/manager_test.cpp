@@ -221,12 +221,14 @@ TEST_CASE("manager: a fall has 3 s in all, however many levels go") {
 
 TEST_CASE("manager: not ready any more before the way down begins") {
   Bench bench;
+  std::atomic<bool> ready_while_draining{false};
+  bench.service.on_drain([&] { ready_while_draining = bench.board.ready(); });
+  bench.service.drains(Manner::hangs);
   bench.run();
   REQUIRE(bench.serves());
-  bench.service.drains(Manner::hangs);
   bench.mailbox.report(bench.service.fault(FaultKind::out_of_files, "no descriptors"));
   REQUIRE(eventually([&] { return bench.journal.has("drain fault 3"); }));
-  CHECK_FALSE(bench.board.ready());
+  CHECK_FALSE(ready_while_draining);
   CHECK(bench.status()->held == 3);
   CHECK(bench.status()->doing == Doing::falling);
 }
@@ -347,6 +349,15 @@ TEST_CASE("manager: the second stop shrinks the patience of what drains and of a
   bench.mailbox.stop();
   REQUIRE(bench.exits());  // without the clock having moved
   CHECK(bench.broker.drain_deadline() <= bench.time.now());
+}
+
+TEST_CASE("manager: two stops that arrive together are two stops") {
+  Bench bench;
+  bench.database.drains(Manner::waits);
+  bench.mailbox.stop();
+  bench.mailbox.stop();
+  bench.run();
+  REQUIRE(bench.exits());  // without the clock having moved
 }
 
 TEST_CASE("manager: a stop that overruns its budget leaves with evidence, by 1 s") {
