@@ -25,7 +25,8 @@ Chronicle::Chronicle(Parts parts)
       level_gauge_(parts_.metrics.gauge("ratchet_level", "The highest operational level held, 0 to 3")),
       born_(parts_.time.now()),
       since_(parts_.time.wall()) {
-  for (LevelNotes& n : notes_) n.since = since_;
+  for (LevelNotes& n : notes_)
+    n.since = since_;
   notes(0).held_since = born_;
   level_gauge_.set(0);
 }
@@ -98,10 +99,9 @@ void Chronicle::lowered(int level, std::string_view reason) {
 }
 
 void Chronicle::held_back(HoldStatus hold) {
-  const std::string text =
-      "held back at level " + std::to_string(hold.level) + " by " + hold.who + (hold.reason.empty() ? "" : ": " + hold.reason);
-  parts_.log.notice("held back",
-                    {{"level", std::to_string(hold.level)}, {"who", hold.who}, {"reason", hold.reason}});
+  const std::string text = "held back at level " + std::to_string(hold.level) + " by " + hold.who +
+                           (hold.reason.empty() ? "" : ": " + hold.reason);
+  parts_.log.notice("held back", {{"level", std::to_string(hold.level)}, {"who", hold.who}, {"reason", hold.reason}});
   add_history("hold", hold.level, text);
   parts_.alarms.set("hold", text, "ratchetctl release, when it may serve again");
   hold_ = std::move(hold);
@@ -155,7 +155,8 @@ void Chronicle::look(const ladder::State& state, TimePoint now) {
     const bool wanted = !state.stopping && level <= state.ceiling && level <= state.held + 1;
     const auto index = static_cast<std::size_t>(level);
     switch (level_alarms_[index - 1].look(wanted, level <= state.held, now)) {
-      case LevelAlarm::Verdict::keep: break;
+      case LevelAlarm::Verdict::keep:
+        break;
       case LevelAlarm::Verdict::raise:
         alarmed_[index] = true;
         set_level_alarm(level);
@@ -188,7 +189,8 @@ Status Chronicle::status(const ladder::State& state, const Degraded& degraded, T
   s.hold = hold_;
   s.alarms = parts_.alarms.list();
   s.ready = state.held == kTopLevel && goal(state) == kTopLevel && state.work != ladder::Work::lowering;
-  if (state.work == ladder::Work::idle && state.held < goal(state) && now < state.wake_at) s.next_attempt = state.wake_at;
+  if (state.work == ladder::Work::idle && state.held < goal(state) && now < state.wake_at)
+    s.next_attempt = state.wake_at;
   for (int level = 0; level <= kTopLevel; ++level) {
     const LevelNotes& n = notes(level);
     LevelStatus& l = s.levels[static_cast<std::size_t>(level)];

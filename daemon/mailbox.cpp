@@ -94,7 +94,8 @@ void Mailbox::close() {
     closed_ = true;
     unheard.swap(mail_.commands);
   }
-  for (AskedCommand& asked : unheard) asked.reply.set_value({false, "it has stopped"});
+  for (AskedCommand& asked : unheard)
+    asked.reply.set_value({false, "it has stopped"});
 }
 
 }  // namespace ratchet

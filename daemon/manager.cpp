@@ -25,9 +25,9 @@ void say(std::string_view evidence) {
 
 Chronicle::Parts for_chronicle(const Manager::Parts& parts) {
   const auto& levels = parts.levels;
-  return {parts.instance,    parts.version, {"baseline", levels[0]->name(), levels[1]->name(), levels[2]->name()},
-          parts.time,        parts.log,     parts.metrics,
-          parts.history,     parts.alarms,  parts.alarm_after,
+  return {parts.instance,      parts.version, {"baseline", levels[0]->name(), levels[1]->name(), levels[2]->name()},
+          parts.time,          parts.log,     parts.metrics,
+          parts.history,       parts.alarms,  parts.alarm_after,
           parts.backoff.settle};
 }
 
@@ -54,22 +54,26 @@ Manager::Manager(Parts parts) : parts_(std::move(parts)), chronicle_(for_chronic
 
 // After a whole run nothing is left to do here. Without one (a test): top first, as in a fall.
 Manager::~Manager() {
-  for (auto worker = workers_.rbegin(); worker != workers_.rend(); ++worker) worker->reset();
+  for (auto worker = workers_.rbegin(); worker != workers_.rend(); ++worker)
+    worker->reset();
   parts_.mailbox.wait(Duration::zero());  // a level raised too late is released with its completion
-  while (!held_.empty()) held_.pop_back();
+  while (!held_.empty())
+    held_.pop_back();
 }
 
 int Manager::run() {
   pthread_setname_np(pthread_self(), "control");
   apply(ladder::begin(parts_.time.now()));
-  while (!state_.exited) turn(parts_.mailbox.wait(nap(parts_.time.now())));
+  while (!state_.exited)
+    turn(parts_.mailbox.wait(nap(parts_.time.now())));
   parts_.mailbox.close();
   chronicle_.stopped(parts_.cut_requests ? std::optional(parts_.cut_requests()) : std::nullopt);
   return 0;
 }
 
 void Manager::nudge() {
-  for (auto& w : workers_) w->nudge();
+  for (auto& w : workers_)
+    w->nudge();
   parts_.mailbox.nudge();
 }
 
@@ -81,7 +85,8 @@ void Manager::turn(Mailbox::Mail mail) {
   if (mail.stops > 0) take_stops(mail.stops);
   for (const auto& slot : mail.faults)
     if (slot) take_fault(*slot);
-  for (auto& asked : mail.commands) asked.reply.set_value(take_command(asked.command));
+  for (auto& asked : mail.commands)
+    asked.reply.set_value(take_command(asked.command));
   for (int level = 1; level <= kTopLevel; ++level)
     if (auto& completion = mail.completions[static_cast<std::size_t>(level)]) take(level, *completion);
   if (mail.hangup && parts_.on_hangup) parts_.on_hangup();
@@ -162,14 +167,17 @@ CommandReply Manager::take_command(const Command& command) {
   }
   if (state_.stopping) return {false, "it is stopping"};
   switch (command.verb) {
-    case Command::Verb::hold: return hold(command.level, command);
-    case Command::Verb::drain: return hold(kTopLevel - 1, command);
+    case Command::Verb::hold:
+      return hold(command.level, command);
+    case Command::Verb::drain:
+      return hold(kTopLevel - 1, command);
     case Command::Verb::release:
       if (state_.ceiling == kTopLevel) return {true, "nothing was held back"};
       chronicle_.released(command.who);
       feed(ladder::Ceiling{kTopLevel});
       return {true, "climbing"};
-    case Command::Verb::stop: break;
+    case Command::Verb::stop:
+      break;
   }
   return {false, "no such command"};
 }
@@ -189,7 +197,8 @@ void Manager::apply(ladder::Next next) {
   state_ = std::move(next.state);
   keep_budgets(now);
   publish(now);
-  for (const ladder::Action& action : next.actions) std::visit([this](const auto& a) { perform(a); }, action);
+  for (const ladder::Action& action : next.actions)
+    std::visit([this](const auto& a) { perform(a); }, action);
 }
 
 void Manager::keep_budgets(TimePoint now) {
@@ -250,8 +259,8 @@ void Manager::watch_overruns(TimePoint now) {
     chronicle_.overrun(level, call->verb, now - call->deadline);
     if (now < call->deadline + kOverrunEnd) continue;
     const std::string evidence = "level " + std::to_string(level) + " (" +
-                                 std::string(parts_.levels[static_cast<std::size_t>(level - 1)]->name()) + "): " +
-                                 std::string(call->verb) + " has overrun its patience by 10 s";
+                                 std::string(parts_.levels[static_cast<std::size_t>(level - 1)]->name()) +
+                                 "): " + std::string(call->verb) + " has overrun its patience by 10 s";
     state_.stopping ? parts_.last_resort.leave(evidence) : parts_.last_resort.abort(evidence);
   }
   if (stop_overran)
@@ -260,7 +269,8 @@ void Manager::watch_overruns(TimePoint now) {
 
 void Manager::publish(TimePoint now) {
   Chronicle::Degraded degraded;
-  for (std::size_t i = 0; i < held_.size(); ++i) degraded[i + 1] = held_[i]->degraded();
+  for (std::size_t i = 0; i < held_.size(); ++i)
+    degraded[i + 1] = held_[i]->degraded();
   parts_.board.publish(std::make_shared<const Status>(chronicle_.status(state_, degraded, now)));
 }
 

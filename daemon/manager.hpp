@@ -57,7 +57,7 @@ class Manager {
     StatusBoard& board;
     DrainSettings drain;
     BackoffSettings backoff{};
-    Duration alarm_after = std::chrono::seconds(15);  // not held though wanted
+    Duration alarm_after = std::chrono::seconds(15);          // not held though wanted
     std::function<void(const Status&, TimePoint)> on_turn{};  // each turn of the loop, at least each second: systemd
     std::function<void()> on_hangup{};                        // SIGHUP
     std::function<std::uint64_t()> cut_requests{};            // for the summary line

@@ -19,7 +19,8 @@ namespace {
 sigset_t ours() {
   sigset_t set;
   sigemptyset(&set);
-  for (int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, number);
+  for (int number : {SIGTERM, SIGINT, SIGHUP})
+    sigaddset(&set, number);
   return set;
 }
 

@@ -17,8 +17,8 @@ class Systemd {
   struct Parts {
     std::function<void(const std::string& message)> send;  // default: sd_notify
     std::optional<Duration> watchdog = watchdog_from_environment();
-    std::function<bool()> alive;         // beside the control loop: do the reactors turn? Empty: yes
-    std::function<std::string()> suffix; // of STATUS while serving: "41 req/s"; empty: none
+    std::function<bool()> alive;                    // beside the control loop: do the reactors turn? Empty: yes
+    std::function<std::string()> suffix;            // of STATUS while serving: "41 req/s"; empty: none
     Duration extend_by = std::chrono::seconds(25);  // the longest stage of a stop, and some
   };
   Systemd();

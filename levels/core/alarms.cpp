@@ -25,7 +25,8 @@ Alarms::Change Alarms::clear(std::string_view id) {
 std::vector<AlarmStatus> Alarms::list() const {
   std::vector<AlarmStatus> out;
   out.reserve(set_.size());
-  for (const auto& [id, alarm] : set_) out.push_back(alarm);
+  for (const auto& [id, alarm] : set_)
+    out.push_back(alarm);
   return out;
 }
 

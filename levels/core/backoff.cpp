@@ -21,7 +21,9 @@ Duration Backoff::next(double chance) noexcept {
 }
 
 // Leaves `previous_` alone: once mended, what follows is an ordinary failure.
-Duration Backoff::cap(double chance) noexcept { return between(settings_.cap - settings_.cap / 5, settings_.cap, chance); }
+Duration Backoff::cap(double chance) noexcept {
+  return between(settings_.cap - settings_.cap / 5, settings_.cap, chance);
+}
 
 void Backoff::held_for(Duration held) noexcept {
   if (held >= settings_.settle) previous_ = Duration::zero();

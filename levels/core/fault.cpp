@@ -4,26 +4,46 @@ namespace ratchet {
 
 std::string_view to_string(FaultKind kind) noexcept {
   switch (kind) {
-    case FaultKind::refused: return "refused";
-    case FaultKind::timed_out: return "timed_out";
-    case FaultKind::name_resolution: return "name_resolution";
-    case FaultKind::tls: return "tls";
-    case FaultKind::authentication: return "authentication";
-    case FaultKind::authorisation: return "authorisation";
-    case FaultKind::schema_missing: return "schema_missing";
-    case FaultKind::schema_older: return "schema_older";
-    case FaultKind::schema_newer: return "schema_newer";
-    case FaultKind::read_only: return "read_only";
-    case FaultKind::too_many_connections: return "too_many_connections";
-    case FaultKind::connection_lost: return "connection_lost";
-    case FaultKind::disk_full: return "disk_full";
-    case FaultKind::topic_missing: return "topic_missing";
-    case FaultKind::not_enough_replicas: return "not_enough_replicas";
-    case FaultKind::broker_fatal: return "broker_fatal";
-    case FaultKind::address_in_use: return "address_in_use";
-    case FaultKind::out_of_files: return "out_of_files";
-    case FaultKind::cancelled: return "cancelled";
-    case FaultKind::unknown: return "unknown";
+    case FaultKind::refused:
+      return "refused";
+    case FaultKind::timed_out:
+      return "timed_out";
+    case FaultKind::name_resolution:
+      return "name_resolution";
+    case FaultKind::tls:
+      return "tls";
+    case FaultKind::authentication:
+      return "authentication";
+    case FaultKind::authorisation:
+      return "authorisation";
+    case FaultKind::schema_missing:
+      return "schema_missing";
+    case FaultKind::schema_older:
+      return "schema_older";
+    case FaultKind::schema_newer:
+      return "schema_newer";
+    case FaultKind::read_only:
+      return "read_only";
+    case FaultKind::too_many_connections:
+      return "too_many_connections";
+    case FaultKind::connection_lost:
+      return "connection_lost";
+    case FaultKind::disk_full:
+      return "disk_full";
+    case FaultKind::topic_missing:
+      return "topic_missing";
+    case FaultKind::not_enough_replicas:
+      return "not_enough_replicas";
+    case FaultKind::broker_fatal:
+      return "broker_fatal";
+    case FaultKind::address_in_use:
+      return "address_in_use";
+    case FaultKind::out_of_files:
+      return "out_of_files";
+    case FaultKind::cancelled:
+      return "cancelled";
+    case FaultKind::unknown:
+      return "unknown";
   }
   return "unknown";
 }

@@ -34,42 +34,41 @@ Leave leave(const State& s) noexcept { return falling(s) ? Leave::fault : Leave:
 
 // What happened. Knows nothing of what follows from it.
 State absorb(State s, const Event& event, TimePoint now) {
-  std::visit(
-      Overload{
-          [&](const Raised& e) {
-            assert(s.work == Work::raising && e.level == s.held + 1 && e.incarnation == latest(s, e.level));
-            s.work = Work::idle;
-            s.held = e.level;
-            if (std::exchange(s.doomed, false)) s.fall_to = std::min(s.fall_to, e.level - 1);
-          },
-          [&](const RaiseFailed& e) {
-            assert(s.work == Work::raising && e.level == s.held + 1 && e.incarnation == latest(s, e.level));
-            s.work = Work::idle;
-            s.doomed = false;
-            s.wake_at = now + e.rest;
-          },
-          [&](const Lowered& e) {
-            assert(s.work == Work::lowering && e.level == s.held);
-            s.work = Work::idle;
-            --s.held;
-            if (s.held != s.fall_to) return;
-            s.fall_to = kTopLevel;
-            s.wake_at = now + e.rest;
-          },
-          [&](const FaultSeen& e) {
-            assert(is_level(e.level) && e.incarnation <= latest(s, e.level));
-            if (e.incarnation != latest(s, e.level)) return;
-            if (e.level <= s.held) s.fall_to = std::min(s.fall_to, e.level - 1);
-            if (e.level == s.held + 1 && s.work == Work::raising) s.doomed = true;
-          },
-          [&](const Wake&) {},
-          [&](const Ceiling& e) {
-            assert(e.level >= 0 && e.level <= kTopLevel);
-            s.ceiling = e.level;
-          },
-          [&](const Stop&) { s.stopping = true; },
-      },
-      event);
+  std::visit(Overload{
+                 [&](const Raised& e) {
+                   assert(s.work == Work::raising && e.level == s.held + 1 && e.incarnation == latest(s, e.level));
+                   s.work = Work::idle;
+                   s.held = e.level;
+                   if (std::exchange(s.doomed, false)) s.fall_to = std::min(s.fall_to, e.level - 1);
+                 },
+                 [&](const RaiseFailed& e) {
+                   assert(s.work == Work::raising && e.level == s.held + 1 && e.incarnation == latest(s, e.level));
+                   s.work = Work::idle;
+                   s.doomed = false;
+                   s.wake_at = now + e.rest;
+                 },
+                 [&](const Lowered& e) {
+                   assert(s.work == Work::lowering && e.level == s.held);
+                   s.work = Work::idle;
+                   --s.held;
+                   if (s.held != s.fall_to) return;
+                   s.fall_to = kTopLevel;
+                   s.wake_at = now + e.rest;
+                 },
+                 [&](const FaultSeen& e) {
+                   assert(is_level(e.level) && e.incarnation <= latest(s, e.level));
+                   if (e.incarnation != latest(s, e.level)) return;
+                   if (e.level <= s.held) s.fall_to = std::min(s.fall_to, e.level - 1);
+                   if (e.level == s.held + 1 && s.work == Work::raising) s.doomed = true;
+                 },
+                 [&](const Wake&) {},
+                 [&](const Ceiling& e) {
+                   assert(e.level >= 0 && e.level <= kTopLevel);
+                   s.ceiling = e.level;
+                 },
+                 [&](const Stop&) { s.stopping = true; },
+             },
+             event);
   return s;
 }
 

@@ -33,7 +33,8 @@ std::string falling(const Status& status) {
 
 std::string serving(const Status& status) {
   for (int level = kTopLevel; level >= 1; --level)
-    if (const auto& why = of(status, level).degraded) return "serving, " + std::string(of(status, level).name) + ": " + *why;
+    if (const auto& why = of(status, level).degraded)
+      return "serving, " + std::string(of(status, level).name) + ": " + *why;
   return "serving";
 }
 
@@ -51,12 +52,18 @@ std::string draining(const Status& status) {
 
 std::string words(const Status& status, TimePoint now) {
   switch (status.doing) {
-    case Doing::climbing: return status.held < kTopLevel ? climbing(status, now) : "serving";
-    case Doing::serving: return serving(status);
-    case Doing::falling: return falling(status);
-    case Doing::draining: return draining(status);
-    case Doing::held_back: return "held back" + because_of(status.hold);
-    case Doing::stopping: return "stopping";
+    case Doing::climbing:
+      return status.held < kTopLevel ? climbing(status, now) : "serving";
+    case Doing::serving:
+      return serving(status);
+    case Doing::falling:
+      return falling(status);
+    case Doing::draining:
+      return draining(status);
+    case Doing::held_back:
+      return "held back" + because_of(status.hold);
+    case Doing::stopping:
+      return "stopping";
   }
   return {};
 }
@@ -65,12 +72,18 @@ std::string words(const Status& status, TimePoint now) {
 
 std::string_view to_string(Doing doing) noexcept {
   switch (doing) {
-    case Doing::climbing: return "climbing";
-    case Doing::serving: return "serving";
-    case Doing::falling: return "falling";
-    case Doing::draining: return "draining";
-    case Doing::held_back: return "held_back";
-    case Doing::stopping: return "stopping";
+    case Doing::climbing:
+      return "climbing";
+    case Doing::serving:
+      return "serving";
+    case Doing::falling:
+      return "falling";
+    case Doing::draining:
+      return "draining";
+    case Doing::held_back:
+      return "held_back";
+    case Doing::stopping:
+      return "stopping";
   }
   return "climbing";
 }

@@ -69,14 +69,17 @@ class FakeLevel final : public Level {
 
   std::string_view name() const noexcept override { return name_; }
   Duration raise_patience() const noexcept override { return std::chrono::seconds(10); }
-  ProbePlan probe_plan() const noexcept override { return {std::chrono::seconds(1), std::chrono::milliseconds(750), 2}; }
+  ProbePlan probe_plan() const noexcept override {
+    return {std::chrono::seconds(1), std::chrono::milliseconds(750), 2};
+  }
 
   Result<std::unique_ptr<HeldLevel>> raise(Patience& patience, Incarnation incarnation) override {
     note("raise");
     const Manner manner = get(raising_);
     if (manner == Manner::waits) {
       wait_out(patience, [this] { return get(raising_) == Manner::well; });
-      if (get(raising_) != Manner::well) return Fault{number_, incarnation, FaultKind::cancelled, "gave up", time_.now()};
+      if (get(raising_) != Manner::well)
+        return Fault{number_, incarnation, FaultKind::cancelled, "gave up", time_.now()};
     }
     if (manner == Manner::hangs) hang();
     if (manner == Manner::fails) return with_incarnation(get(fault_), incarnation);
@@ -102,7 +105,9 @@ class FakeLevel final : public Level {
   Incarnation incarnation() const { return get(incarnation_); }  // of the latest success
   TimePoint drain_deadline() const { return get(drain_deadline_); }
   // A fault of the incarnation that is held.
-  Fault fault(FaultKind kind, std::string text) const { return {number_, incarnation(), kind, std::move(text), time_.now()}; }
+  Fault fault(FaultKind kind, std::string text) const {
+    return {number_, incarnation(), kind, std::move(text), time_.now()};
+  }
 
  private:
   class Held final : public HeldLevel {

@@ -22,7 +22,8 @@ Fault fault(int level, Incarnation incarnation, std::string text = "gone") {
 TEST_CASE("mailbox: keeps the first fault of an incarnation and counts the rest") {
   Mailbox box;
   box.report(fault(1, 1, "first"));
-  for (int i = 0; i < 1000; ++i) box.report(fault(1, 1, "later"));
+  for (int i = 0; i < 1000; ++i)
+    box.report(fault(1, 1, "later"));
   const auto mail = box.wait(seconds(20));
   REQUIRE(mail.faults[1]);
   CHECK(mail.faults[1]->first.text == "first");
@@ -58,8 +59,10 @@ TEST_CASE("mailbox: the ninth command is told to come back, and room is made by 
   CHECK_FALSE(box.ask({}));
   auto mail = box.wait(seconds(20));
   REQUIRE(mail.commands.size() == Mailbox::kCommands);
-  for (auto& asked : mail.commands) asked.reply.set_value({true, "yes"});
-  for (auto& reply : replies) CHECK(reply.get().done);
+  for (auto& asked : mail.commands)
+    asked.reply.set_value({true, "yes"});
+  for (auto& reply : replies)
+    CHECK(reply.get().done);
   CHECK(box.ask({}));
 }
 
@@ -91,7 +94,8 @@ TEST_CASE("mailbox: whatever is posted from any number of threads, nothing is lo
       threads.emplace_back([&box, &mine, level, jobs] {  // a worker: the next job comes after the completion was read
         for (int job = 0; job < jobs; ++job) {
           box.complete(level, LowerDone{});
-          while (mine.load() <= job) std::this_thread::yield();
+          while (mine.load() <= job)
+            std::this_thread::yield();
         }
       });
     }
@@ -109,16 +113,20 @@ TEST_CASE("mailbox: whatever is posted from any number of threads, nothing is lo
       auto mail = box.wait(wait);
       RC_ASSERT(mail.commands.size() <= Mailbox::kCommands);
       stops += mail.stops;
-      for (auto& asked : mail.commands) asked.reply.set_value({});
+      for (auto& asked : mail.commands)
+        asked.reply.set_value({});
       for (std::size_t level = 1; level <= kTopLevel; ++level)
         if (mail.completions[level]) ++taken[level];
     };
-    while (!all_taken()) read(seconds(20));
-    for (auto& thread : threads) thread.join();
+    while (!all_taken())
+      read(seconds(20));
+    for (auto& thread : threads)
+      thread.join();
     read(Duration::zero());
     unsigned expected = 0;
     for (int i = 0; i < 3; ++i)
-      for (int n = 0; n < noise; ++n) expected += n % 3 == i ? 1u : 0u;
+      for (int n = 0; n < noise; ++n)
+        expected += n % 3 == i ? 1u : 0u;
     RC_ASSERT(stops == expected);
   }));
 }

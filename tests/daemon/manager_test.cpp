@@ -60,7 +60,8 @@ struct Bench {
 
   ~Bench() {
     if (thread.joinable()) {
-      for (FakeLevel* level : {&database, &broker, &service}) level->let_go();
+      for (FakeLevel* level : {&database, &broker, &service})
+        level->let_go();
       mailbox.stop();
       mailbox.stop();
       eventually([&] {
@@ -114,7 +115,8 @@ struct Bench {
 
   // A turn of the control loop has begun and ended since this was called.
   void full_turn() {
-    for (int turn = 0; turn < 2; ++turn) ask({Command::Verb::hold, 99, "", ""});
+    for (int turn = 0; turn < 2; ++turn)
+      ask({Command::Verb::hold, 99, "", ""});
   }
 
   std::string logged() const {
@@ -126,7 +128,8 @@ struct Bench {
   std::size_t logged(const std::string& what) const {
     const std::string text = logged();
     std::size_t n = 0;
-    for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++n;
+    for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + 1))
+      ++n;
     return n;
   }
 };
@@ -143,7 +146,8 @@ TEST_CASE("manager: a boot climbs one level after the other, at once") {
   const auto s = bench.status();
   CHECK(s->doing == Doing::serving);
   CHECK(s->instance == "test-1");
-  for (int level = 0; level <= kTopLevel; ++level) CHECK(of(*s, level).held);
+  for (int level = 0; level <= kTopLevel; ++level)
+    CHECK(of(*s, level).held);
   CHECK(of(*s, 0).name == "baseline");
   CHECK(of(*s, 2).name == "broker");
   CHECK(of(*s, 2).attempts == 1);
@@ -471,7 +475,8 @@ TEST_CASE("manager: a fault below breaks off the raise above it without calling 
   bench.mailbox.report(bench.database.fault(FaultKind::connection_lost, "gone"));
   REQUIRE(bench.holds(0));
   CHECK_FALSE(of(*bench.status(), 3).last_fault);
-  CHECK(bench.journal.lines() == Lines{"raise 1", "raise 2", "raise 3", "drain fault 2", "release 2", "drain fault 1", "release 1"});
+  CHECK(bench.journal.lines() ==
+        Lines{"raise 1", "raise 2", "raise 3", "drain fault 2", "release 2", "drain fault 1", "release 1"});
 }
 
 TEST_CASE("manager: a level missing for 15 s is alarmed, alone, and cleared after it was held for settle") {
@@ -481,7 +486,8 @@ TEST_CASE("manager: a level missing for 15 s is alarmed, alone, and cleared afte
   REQUIRE(bench.holds(1));
   auto ids = [&] {
     Lines out;
-    for (const auto& alarm : bench.alarms.list()) out.push_back(alarm.id);
+    for (const auto& alarm : bench.alarms.list())
+      out.push_back(alarm.id);
     return out;
   };
   bench.full_turn();
@@ -489,14 +495,16 @@ TEST_CASE("manager: a level missing for 15 s is alarmed, alone, and cleared afte
   REQUIRE(eventually([&] { return ids() == Lines{"level.2"}; }));
   REQUIRE(bench.reaches([](const Status& s) { return s.alarms.size() == 1; }));
   CHECK(bench.alarms.list()[0].text.find("broker: refused") != std::string::npos);
-  REQUIRE(eventually([&] { return bench.metrics.render().find("ratchet_alarms{id=\"level.2\"} 1") != std::string::npos; }));
+  REQUIRE(
+      eventually([&] { return bench.metrics.render().find("ratchet_alarms{id=\"level.2\"} 1") != std::string::npos; }));
   bench.broker.raises(Manner::well);
   REQUIRE(bench.climbs());
   CHECK(ids() == Lines{"level.2"});
   bench.full_turn();
   bench.advance(seconds(10));
   REQUIRE(eventually([&] { return ids().empty(); }));
-  REQUIRE(eventually([&] { return bench.metrics.render().find("ratchet_alarms{id=\"level.2\"} 0") != std::string::npos; }));
+  REQUIRE(
+      eventually([&] { return bench.metrics.render().find("ratchet_alarms{id=\"level.2\"} 0") != std::string::npos; }));
 }
 
 TEST_CASE("manager: held but not whole is shown") {
@@ -521,7 +529,8 @@ TEST_CASE("manager: the history tells what happened, in order") {
   bench.mailbox.hangup();
   REQUIRE(eventually([&] { return bench.hangups == 1; }));
   Lines what;
-  for (const auto& entry : bench.history.list()) what.push_back(entry.what + " " + std::to_string(entry.level));
+  for (const auto& entry : bench.history.list())
+    what.push_back(entry.what + " " + std::to_string(entry.level));
   what.resize(std::min<std::size_t>(what.size(), 8));
   CHECK(what == Lines{"raised 1", "raised 2", "raised 3", "fault 3", "lowered 3", "hold 1", "lowered 2", "release 3"});
 }

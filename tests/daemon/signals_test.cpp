@@ -21,7 +21,9 @@ TEST_CASE("signals: SIGHUP, two stops and the way out at once become mail and a 
   REQUIRE(eventually([&] { return hangup |= mailbox.wait(std::chrono::milliseconds(50)).hangup; }));
 
   unsigned stops = 0;
-  auto stopped = [&](unsigned n) { return eventually([&] { return (stops += mailbox.wait(std::chrono::milliseconds(50)).stops) == n; }); };
+  auto stopped = [&](unsigned n) {
+    return eventually([&] { return (stops += mailbox.wait(std::chrono::milliseconds(50)).stops) == n; });
+  };
   ::kill(::getpid(), SIGTERM);
   REQUIRE(stopped(1));
   ::kill(::getpid(), SIGINT);

@@ -47,7 +47,8 @@ TEST_CASE("alarms: any order of set and clear leaves what a map would hold, sort
     std::vector<std::string> expected, found;
     for (const auto& [id, set] : model)
       if (set) expected.push_back(id);
-    for (const auto& alarm : alarms.list()) found.push_back(alarm.id);
+    for (const auto& alarm : alarms.list())
+      found.push_back(alarm.id);
     RC_ASSERT(found == expected);
   }));
 }

@@ -10,7 +10,9 @@ using std::chrono::seconds;
 
 namespace {
 
-double any_chance() { return *rc::gen::map(rc::gen::inRange(0, 1'000'000), [](int n) { return n / 1e6; }); }
+double any_chance() {
+  return *rc::gen::map(rc::gen::inRange(0, 1'000'000), [](int n) { return n / 1e6; });
+}
 
 BackoffSettings any_settings() {
   const int base = *rc::gen::inRange(1, 2000);
@@ -49,7 +51,8 @@ TEST_CASE("backoff: a rest is at most three times the one before") {
 
 TEST_CASE("backoff: with bad luck it reaches the cap, and stays") {
   Backoff backoff;
-  for (int i = 0; i < 10; ++i) backoff.next(0.999);
+  for (int i = 0; i < 10; ++i)
+    backoff.next(0.999);
   CHECK(backoff.next(0.999) == seconds(10));
 }
 
@@ -59,7 +62,8 @@ TEST_CASE("backoff: forgets only after the level was held for settle") {
     Backoff backoff(settings);
     const double chance = any_chance();
     const Duration first = Backoff(settings).next(chance);
-    for (int i = 0; i < 20; ++i) backoff.next(0.9);
+    for (int i = 0; i < 20; ++i)
+      backoff.next(0.9);
     Backoff same = backoff;
     backoff.held_for(settings.settle - milliseconds(1));
     RC_ASSERT(backoff.next(chance) == Backoff(same).next(chance));

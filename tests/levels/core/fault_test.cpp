@@ -9,7 +9,8 @@ using namespace ratchet;
 TEST_CASE("fault: every kind has its own word") {
   std::set<std::string_view> words;
   constexpr int kKinds = static_cast<int>(FaultKind::unknown) + 1;
-  for (int kind = 0; kind < kKinds; ++kind) words.insert(to_string(static_cast<FaultKind>(kind)));
+  for (int kind = 0; kind < kKinds; ++kind)
+    words.insert(to_string(static_cast<FaultKind>(kind)));
   CHECK(words.size() == static_cast<std::size_t>(kKinds));
   CHECK(to_string(FaultKind::timed_out) == "timed_out");
 }

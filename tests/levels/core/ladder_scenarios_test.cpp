@@ -77,7 +77,8 @@ class Player {
   std::string take(const Next& next) {
     state_ = next.state;
     std::string out;
-    for (const Action& action : next.actions) out += tests::to_text(action, now_) + "\n";
+    for (const Action& action : next.actions)
+      out += tests::to_text(action, now_) + "\n";
     return out;
   }
 
@@ -130,8 +131,10 @@ TEST_CASE("ladder scenarios: every script is answered as written down") {
     INFO(path.string());
     const std::string script = content(path);
     const std::string replayed = replay(script);
-    if (rewrite && std::string(rewrite) == "1") std::ofstream(path) << replayed;
-    else CHECK(replayed == script);
+    if (rewrite && std::string(rewrite) == "1")
+      std::ofstream(path) << replayed;
+    else
+      CHECK(replayed == script);
   }
 }
 

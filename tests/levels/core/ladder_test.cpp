@@ -15,7 +15,8 @@ using Actions = std::vector<Action>;
 // All levels held, each in its first incarnation.
 State serving() {
   State s = begin(kNow).state;
-  for (int level = 1; level <= kTopLevel; ++level) s = step(s, Raised{level, 1}, kNow).state;
+  for (int level = 1; level <= kTopLevel; ++level)
+    s = step(s, Raised{level, 1}, kNow).state;
   return s;
 }
 

@@ -53,7 +53,9 @@ bool is_completion(const Edge& e) { return is<Raised>(e) || is<RaiseFailed>(e) |
 
 bool is_falling(const State& s) { return s.fall_to < s.held; }
 
-bool is_of_held(const State& s, const FaultSeen& f) { return f.level <= s.held && f.incarnation == s.incarnation[at(f.level)]; }
+bool is_of_held(const State& s, const FaultSeen& f) {
+  return f.level <= s.held && f.incarnation == s.incarnation[at(f.level)];
+}
 
 bool is_of_raise(const State& s, const FaultSeen& f) {
   return s.work == Work::raising && f.level == s.held + 1 && f.incarnation == s.incarnation[at(f.level)];
@@ -80,7 +82,9 @@ const Rule kRules[] = {
               (!t.exited || (t.held == 0 && t.stopping && t.work == Work::idle));
      }},
     {"levels change by one, by Raised and Lowered only",
-     [](const Edge& e) { return e.to.held - e.from.held == (is<Raised>(e) ? 1 : is<Lowered>(e) ? -1 : 0); }},
+     [](const Edge& e) {
+       return e.to.held - e.from.held == (is<Raised>(e) ? 1 : is<Lowered>(e) ? -1 : 0);
+     }},
     {"one raise or lower at a time",
      [](const Edge& e) {
        const auto begun = all<Raise>(e.actions).size() + all<Lower>(e.actions).size();
@@ -96,8 +100,7 @@ const Rule kRules[] = {
          if (r.level != e.to.held + 1 || r.level > e.to.ceiling) return false;
        return true;
      }},
-    {"no raise before wake_at",
-     [](const Edge& e) { return all<Raise>(e.actions).empty() || e.to.wake_at <= e.now; }},
+    {"no raise before wake_at", [](const Edge& e) { return all<Raise>(e.actions).empty() || e.to.wake_at <= e.now; }},
     {"no raise while a fall is under way",
      [](const Edge& e) { return all<Raise>(e.actions).empty() || e.to.fall_to == kTopLevel; }},
     {"a raise is a new incarnation of its level, and of no other",
@@ -129,10 +132,10 @@ const Rule kRules[] = {
      [](const Edge& e) {
        if (!is<Raised>(e) || !e.from.doomed) return true;
        const auto lowers = all<Lower>(e.actions);
-       return e.to.fall_to == std::min(e.from.fall_to, e.from.held) && lowers.size() == 1 && lowers[0].leave == Leave::fault;
+       return e.to.fall_to == std::min(e.from.fall_to, e.from.held) && lowers.size() == 1 &&
+              lowers[0].leave == Leave::fault;
      }},
-    {"what is remembered of a raise ends with it",
-     [](const Edge& e) { return !is_completion(e) || !e.to.doomed; }},
+    {"what is remembered of a raise ends with it", [](const Edge& e) { return !is_completion(e) || !e.to.doomed; }},
     {"a fault of anything else changes nothing",
      [](const Edge& e) {
        const FaultSeen* f = is<FaultSeen>(e);
@@ -160,9 +163,7 @@ const Rule kRules[] = {
        return is<RaiseFailed>(e) || (is<Lowered>(e) && e.from.fall_to == e.to.held) || e.to.wake_at == e.from.wake_at;
      }},
     {"after a success the next raise starts at once",
-     [](const Edge& e) {
-       return !is<Raised>(e) || goal(e.to) <= e.to.held || all<Raise>(e.actions).size() == 1;
-     }},
+     [](const Edge& e) { return !is<Raised>(e) || goal(e.to) <= e.to.held || all<Raise>(e.actions).size() == 1; }},
     {"what became unwanted is hurried, once, and nothing else is",
      [](const Edge& e) {
        const auto hurries = all<Hurry>(e.actions);
@@ -219,7 +220,8 @@ std::vector<Event> completions(const State& s) {
   const int next = s.held + 1;
   if (s.work == Work::raising) {
     const Incarnation incarnation = s.incarnation[at(next)];
-    return {Raised{next, incarnation}, RaiseFailed{next, incarnation, Duration::zero()}, RaiseFailed{next, incarnation, kRest}};
+    return {Raised{next, incarnation}, RaiseFailed{next, incarnation, Duration::zero()},
+            RaiseFailed{next, incarnation, kRest}};
   }
   if (s.work == Work::lowering) return {Lowered{s.held, Duration::zero()}, Lowered{s.held, kRest}};
   return {};
@@ -228,8 +230,10 @@ std::vector<Event> completions(const State& s) {
 std::vector<Event> legal(const State& s) {
   std::vector<Event> out = completions(s);
   for (int level = 1; level <= kTopLevel; ++level)
-    for (Incarnation incarnation : {Incarnation{0}, kLatest - 1, kLatest}) out.emplace_back(FaultSeen{level, incarnation});
-  for (int level = 0; level <= kTopLevel; ++level) out.emplace_back(Ceiling{level});
+    for (Incarnation incarnation : {Incarnation{0}, kLatest - 1, kLatest})
+      out.emplace_back(FaultSeen{level, incarnation});
+  for (int level = 0; level <= kTopLevel; ++level)
+    out.emplace_back(Ceiling{level});
   out.emplace_back(Wake{});
   out.emplace_back(Stop{});
   return out;
@@ -308,8 +312,10 @@ class Walker {
 
   void violation(const std::string& rule, const Edge& edge) {
     if (report_.violations.size() >= 100) return;
-    std::string text = rule + ": " + to_text(edge.from, kNow) + " -- " + to_text(edge.event) + " -> " + to_text(edge.to, edge.now);
-    for (const Action& action : edge.actions) text += "; " + to_text(action, edge.now);
+    std::string text =
+        rule + ": " + to_text(edge.from, kNow) + " -- " + to_text(edge.event) + " -> " + to_text(edge.to, edge.now);
+    for (const Action& action : edge.actions)
+      text += "; " + to_text(action, edge.now);
     report_.violations.push_back(text);
   }
 
@@ -319,14 +325,17 @@ class Walker {
   std::queue<State> open_;
 };
 
-std::string ms(Duration d) { return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(d).count()) + "ms"; }
+std::string ms(Duration d) {
+  return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(d).count()) + "ms";
+}
 
 std::string word(Leave leave) { return leave == Leave::fault ? "fault" : "asked"; }
 
 }  // namespace
 
 bool WalkReport::broke(const std::string& rule) const {
-  return std::any_of(violations.begin(), violations.end(), [&](const std::string& v) { return v.rfind(rule + ":", 0) == 0; });
+  return std::any_of(violations.begin(), violations.end(),
+                     [&](const std::string& v) { return v.rfind(rule + ":", 0) == 0; });
 }
 
 WalkReport walk(const Step& step) { return Walker(step).run(); }
@@ -334,7 +343,8 @@ WalkReport walk(const Step& step) { return Walker(step).run(); }
 std::string to_text(const State& s, TimePoint now) {
   std::string out = "held " + std::to_string(s.held) + ", goal " + std::to_string(goal(s));
   if (s.work == Work::raising)
-    out += ", raising " + std::to_string(s.held + 1) + " #" + std::to_string(s.incarnation[at(std::min(s.held + 1, kTopLevel))]);
+    out += ", raising " + std::to_string(s.held + 1) + " #" +
+           std::to_string(s.incarnation[at(std::min(s.held + 1, kTopLevel))]);
   if (s.work == Work::lowering) out += ", lowering " + std::to_string(s.held);
   if (s.ceiling < kTopLevel) out += ", ceiling " + std::to_string(s.ceiling);
   if (s.fall_to < kTopLevel) out += ", falling to " + std::to_string(s.fall_to);
@@ -362,15 +372,14 @@ std::string to_text(const Event& event) {
 
 std::string to_text(const Action& action, TimePoint now) {
   auto n = [](int level) { return std::to_string(level); };
-  return std::visit(
-      Overload{
-          [&](const Raise& a) { return "raise " + n(a.level) + " #" + std::to_string(a.incarnation); },
-          [&](const Lower& a) { return "lower " + n(a.level) + " (" + word(a.leave) + ")"; },
-          [&](const Hurry& a) { return "hurry " + n(a.level) + " (" + word(a.leave) + ")"; },
-          [&](const WakeAt& a) { return "wake in " + ms(a.at - now); },
-          [&](const Exit&) { return std::string("exit"); },
-      },
-      action);
+  return std::visit(Overload{
+                        [&](const Raise& a) { return "raise " + n(a.level) + " #" + std::to_string(a.incarnation); },
+                        [&](const Lower& a) { return "lower " + n(a.level) + " (" + word(a.leave) + ")"; },
+                        [&](const Hurry& a) { return "hurry " + n(a.level) + " (" + word(a.leave) + ")"; },
+                        [&](const WakeAt& a) { return "wake in " + ms(a.at - now); },
+                        [&](const Exit&) { return std::string("exit"); },
+                    },
+                    action);
 }
 
 }  // namespace ratchet::tests

@@ -23,7 +23,8 @@ void must_break(const tests::Step& broken, const std::string& rule) {
 
 TEST_CASE("ladder: every rule is kept in every reachable state") {
   const WalkReport report = walk(step);
-  for (const std::string& violation : report.violations) FAIL_CHECK(violation);
+  for (const std::string& violation : report.violations)
+    FAIL_CHECK(violation);
   std::cout << "ladder walk: " << report.states << " states, " << report.transitions << " transitions\n";
   CHECK(report.states > 50);
   CHECK(report.transitions > 20 * report.states);
@@ -32,7 +33,8 @@ TEST_CASE("ladder: every rule is kept in every reachable state") {
 TEST_CASE("ladder walk: sees a forgotten incarnation check") {
   must_break(
       [](const State& s, const Event& event, TimePoint now) {
-        if (const auto* f = std::get_if<FaultSeen>(&event)) return step(s, FaultSeen{f->level, latest(s, f->level)}, now);
+        if (const auto* f = std::get_if<FaultSeen>(&event))
+          return step(s, FaultSeen{f->level, latest(s, f->level)}, now);
         return step(s, event, now);
       },
       "a fault of anything else changes nothing");
@@ -56,7 +58,8 @@ TEST_CASE("ladder walk: sees a fall that skips the levels above") {
       [](const State& s, const Event& event, TimePoint now) {
         State jumped = s;
         const auto* f = std::get_if<FaultSeen>(&event);
-        if (f && s.work == Work::idle && f->level < s.held && f->incarnation == latest(s, f->level)) jumped.held = f->level;
+        if (f && s.work == Work::idle && f->level < s.held && f->incarnation == latest(s, f->level))
+          jumped.held = f->level;
         return step(jumped, event, now);
       },
       "levels change by one, by Raised and Lowered only");

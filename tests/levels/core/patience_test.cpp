@@ -34,8 +34,10 @@ TEST_CASE("patience: of many that shrink it at once the shortest wins") {
   std::vector<std::thread> threads;
   for (int i = 1; i <= 4; ++i)
     threads.emplace_back([&patience, i] {
-      for (int k = 1000; k >= 0; --k) patience.shrink_to(kNow + milliseconds(k * 4 + i));
+      for (int k = 1000; k >= 0; --k)
+        patience.shrink_to(kNow + milliseconds(k * 4 + i));
     });
-  for (auto& thread : threads) thread.join();
+  for (auto& thread : threads)
+    thread.join();
   CHECK(patience.deadline() == kNow + milliseconds(1));
 }

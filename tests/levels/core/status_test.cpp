@@ -82,7 +82,8 @@ TEST_CASE("headline: holds say who and why, falls say what broke") {
   CHECK(headline(s, kNow) == "level 3: draining to level 2 by ann: kernel update");
   s = status(3, Doing::falling);
   s.levels[2].last_fault = FaultNote{FaultKind::timed_out, "broker: old", WallTime(seconds(1))};
-  s.levels[1].last_fault = FaultNote{FaultKind::connection_lost, "database main: connection lost", WallTime(seconds(2))};
+  s.levels[1].last_fault =
+      FaultNote{FaultKind::connection_lost, "database main: connection lost", WallTime(seconds(2))};
   CHECK(headline(s, kNow) == "level 3: falling, database main: connection lost");
   CHECK(headline(status(1, Doing::stopping), kNow) == "level 1: stopping");
 }
