@@ -97,11 +97,11 @@ class Daemon::Inside {
   kafka::Relay relay{{pool, time, log, metrics, alarms, mailbox, relay_owner(settings.instance, chance), settings.outbox}};
   kafka::RecordLimits record_limits;
   kafka::BrokerLevel broker{settings.broker, topics_of(settings.routes), settings.service.drain.flush, relay, record_limits,
-                            {time, log, metrics, alarms, mailbox, kafka::make_reaper(log, alarms)}};
+                            {time, log, metrics, alarms, mailbox, kafka::make_reaper(log, alarms), "ratchetd-" + settings.instance}};
 
   // Level 3
   service::Server server{{settings, health, commits, [this] { return relay.behind(); }, record_limits, time, log, metrics, chance}};
-  service::ServiceLevel service{server, health, settings.service.drain, time, log};
+  service::ServiceLevel service{server, health, settings.service.drain, [this] { return pool.counts().open > 0; }, time, log};
 
   // The control thread and who speaks to it
   Systemd systemd;

@@ -20,17 +20,20 @@ constexpr seconds kNobodyProbes{60};
 constexpr milliseconds kLateWhenIdle{300};
 constexpr milliseconds kReserve{2000};  // for the pools and the exit
 constexpr milliseconds kRefuse{300};
+constexpr milliseconds kFinish{2000};     // for what is committed while only the broker is gone
 constexpr milliseconds kFallTotal{3000};
+constexpr milliseconds kLastWords{200};   // between telling whoever still waits and cutting
 constexpr milliseconds kPortPatience{3000};  // the reactor sweeps for at most 2 s
 constexpr milliseconds kCutPatience{1000};
 
 class Leaving {
  public:
-  Leaving(http::Reactor& reactor, Health& health, const TimeSource& time, Patience& patience)
+  Leaving(http::Reactor& reactor, Health& health, const TimeSource& time, Patience& patience, const Waiters& waiters)
       : reactor_(reactor),
         health_(health),
         time_(time),
         patience_(patience),
+        waiters_(waiters),
         began_(time.now()),
         cut_before_(reactor.counts().cut.load()) {}
 
@@ -97,6 +100,17 @@ class Leaving {
                                    : "out of patience");
   }
 
+  void finish(TimePoint latest) {
+    const TimePoint from = time_.now();
+    const auto over = [this] { return reactor_.counts().deferred.load() == 0 || !waiters_.can_commit(); };
+    const Ended ended = wait_for(over, latest, time_, patience_);
+    waiters_.give_up_queued();
+    note("finish", from,
+         ended == Ended::true_now  ? (waiters_.can_commit() ? "none waits" : "cannot commit")
+         : ended == Ended::in_time ? "time"
+                                   : "out of patience");
+  }
+
   void requests(TimePoint latest) {
     const TimePoint from = time_.now();
     reactor_.finish_idle();
@@ -116,8 +130,10 @@ class Leaving {
  private:
   // What is still open gets no more patience, only the moment that the reactor needs to close it.
   void cut() {
-    reactor_.cut();
+    waiters_.give_up_all();
     Patience own(time_.now() + kCutPatience);
+    wait_for([this] { return nobody(); }, time_.now() + kLastWords, time_, own);
+    reactor_.cut();
     wait_for([this] { return nobody() && reactor_.port_closed(); }, own.deadline(), time_, own);
   }
 
@@ -146,6 +162,7 @@ class Leaving {
   Health& health_;
   const TimeSource& time_;
   Patience& patience_;
+  const Waiters& waiters_;
   const TimePoint began_;
   const std::uint64_t cut_before_;
   std::uint64_t requests_before_ = 0;
@@ -164,8 +181,8 @@ std::string to_string(const DrainReport& report) {
 }
 
 DrainReport drain(http::Reactor& reactor, Health& health, const DrainSettings& settings, const TimeSource& time,
-                  Patience& patience) {
-  Leaving leaving(reactor, health, time, patience);
+                  Patience& patience, const Waiters& waiters) {
+  Leaving leaving(reactor, health, time, patience, waiters);
   const TimePoint requests_end = leaving.began() + settings.total - settings.flush - kReserve;
   const TimePoint late_end = requests_end - settings.requests;
   leaving.announce();
@@ -176,12 +193,14 @@ DrainReport drain(http::Reactor& reactor, Health& health, const DrainSettings& s
   return leaving.take_report();
 }
 
-DrainReport fall(http::Reactor& reactor, Health& health, std::string answer, const TimeSource& time,
-                 Patience& patience) {
-  Leaving leaving(reactor, health, time, patience);
+DrainReport fall(http::Reactor& reactor, Health& health, std::string answer, const TimeSource& time, Patience& patience,
+                 const Waiters& waiters) {
+  Leaving leaving(reactor, health, time, patience, waiters);
   leaving.announce();
+  if (!waiters.can_commit()) waiters.give_up_queued();
   leaving.refuse(std::move(answer));
   leaving.close_port();
+  leaving.finish(leaving.began() + kFinish);
   leaving.requests(leaving.began() + kFallTotal);
   return leaving.take_report();
 }

@@ -18,6 +18,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,7 +30,7 @@
 namespace ratchet::service {
 
 struct StageReport {
-  std::string_view stage;  // "announce", "refuse", "balancer", "close port", "late", "requests"
+  std::string_view stage;  // "announce", "refuse", "balancer", "close port", "finish", "late", "requests"
   Duration took;
   std::string ended_by;
 };
@@ -42,12 +43,19 @@ struct DrainReport {
 // "announce 0 ms (done), balancer 1360 ms (2 nodes stopped and idle), ..., late=1 cut=0"
 std::string to_string(const DrainReport& report);
 
+// Requests that wait for their commit, as the way out needs to know them. Their answers come from whoever deferred them.
+struct Waiters {
+  std::function<bool()> can_commit = [] { return true; };  // false: the database is gone, waiting is in vain
+  std::function<void()> give_up_queued = [] {};            // who is not begun: nothing-stored
+  std::function<void()> give_up_all = [] {};               // whoever still waits is told what is known
+};
+
 // Worker thread of level 3. Afterwards the reactor's port is closed and no connection is open.
 DrainReport drain(http::Reactor& reactor, Health& health, const DrainSettings& settings, const TimeSource& time,
-                  Patience& patience);
-// The fall by fault: at most 3 s in all. `answer`: the bytes every new request gets. Deferred requests are answered by
-// whoever deferred them.
-DrainReport fall(http::Reactor& reactor, Health& health, std::string answer, const TimeSource& time,
-                 Patience& patience);
+                  Patience& patience, const Waiters& waiters = {});
+// The fall by fault: at most 3 s in all. `answer`: the bytes every new request gets. What waits for a commit has 2 s to
+// finish while the database still commits; else, and then, what is not begun is given up.
+DrainReport fall(http::Reactor& reactor, Health& health, std::string answer, const TimeSource& time, Patience& patience,
+                 const Waiters& waiters = {});
 
 }  // namespace ratchet::service

@@ -15,9 +15,15 @@ constexpr Duration kStuck = seconds(2);  // its loop turns at least once a secon
 
 class HeldService final : public HeldLevel {
  public:
-  HeldService(Server& server, Health& health, const DrainSettings& drain, const TimeSource& time, Log& log,
-              Incarnation incarnation)
-      : server_(server), health_(health), drain_(drain), time_(time), log_(log), incarnation_(incarnation) {}
+  HeldService(Server& server, Health& health, const DrainSettings& drain, const Waiters& waiters,
+              const TimeSource& time, Log& log, Incarnation incarnation)
+      : server_(server),
+        health_(health),
+        drain_(drain),
+        waiters_(waiters),
+        time_(time),
+        log_(log),
+        incarnation_(incarnation) {}
   HeldService(const HeldService&) = delete;
   HeldService& operator=(const HeldService&) = delete;
   ~HeldService() override { server_.close(); }
@@ -33,8 +39,9 @@ class HeldService final : public HeldLevel {
 
   void drain(Patience& patience, Leave leave) override {
     http::Reactor& reactor = *server_.reactor();
-    const DrainReport report = leave == Leave::asked ? service::drain(reactor, health_, drain_, time_, patience)
-                                                     : fall(reactor, health_, refusal(), time_, patience);
+    const DrainReport report = leave == Leave::asked
+                                   ? service::drain(reactor, health_, drain_, time_, patience, waiters_)
+                                   : fall(reactor, health_, refusal(), time_, patience, waiters_);
     log_.notice(leave == Leave::asked ? "level 3 drained" : "level 3 fell", {{"stages", to_string(report)}});
   }
 
@@ -49,6 +56,7 @@ class HeldService final : public HeldLevel {
   Server& server_;
   Health& health_;
   const DrainSettings& drain_;
+  const Waiters& waiters_;
   const TimeSource& time_;
   Log& log_;
   const Incarnation incarnation_;
@@ -56,8 +64,14 @@ class HeldService final : public HeldLevel {
 
 }  // namespace
 
-ServiceLevel::ServiceLevel(Server& server, Health& health, const DrainSettings& drain, const TimeSource& time, Log& log)
-    : server_(server), health_(health), drain_(drain), time_(time), log_(log) {}
+ServiceLevel::ServiceLevel(Server& server, Health& health, const DrainSettings& drain, std::function<bool()> can_commit,
+                           const TimeSource& time, Log& log)
+    : server_(server),
+      health_(health),
+      drain_(drain),
+      waiters_{std::move(can_commit), [&server] { server.give_up_queued(); }, [&server] { server.give_up_all(); }},
+      time_(time),
+      log_(log) {}
 
 Duration ServiceLevel::raise_patience() const noexcept { return seconds(5); }
 
@@ -73,7 +87,8 @@ Result<std::unique_ptr<HeldLevel>> ServiceLevel::raise(Patience&, Incarnation in
     if (fault.text.rfind("service: ", 0) != 0) fault.text = "service: " + fault.text;
     return fault;
   }
-  return std::unique_ptr<HeldLevel>(std::make_unique<HeldService>(server_, health_, drain_, time_, log_, incarnation));
+  return std::unique_ptr<HeldLevel>(
+      std::make_unique<HeldService>(server_, health_, drain_, waiters_, time_, log_, incarnation));
 }
 
 }  // namespace ratchet::service

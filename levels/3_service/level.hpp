@@ -1,6 +1,9 @@
 // Level 3: the port is open and load balancers have been told (here: by the health answer they poll).
 #pragma once
 
+#include <functional>
+
+#include "levels/3_service/drain.hpp"
 #include "levels/3_service/server.hpp"
 #include "levels/core/level.hpp"
 
@@ -8,7 +11,9 @@ namespace ratchet::service {
 
 class ServiceLevel final : public Level {
  public:
-  ServiceLevel(Server& server, Health& health, const DrainSettings& drain, const TimeSource& time, Log& log);
+  // `can_commit`: false while the database is gone; any thread.
+  ServiceLevel(Server& server, Health& health, const DrainSettings& drain, std::function<bool()> can_commit,
+               const TimeSource& time, Log& log);
   std::string_view name() const noexcept override { return "service"; }
   Duration raise_patience() const noexcept override;
   ProbePlan probe_plan() const noexcept override;
@@ -20,6 +25,7 @@ class ServiceLevel final : public Level {
   Server& server_;
   Health& health_;
   const DrainSettings drain_;
+  const Waiters waiters_;
   const TimeSource& time_;
   Log& log_;
 };

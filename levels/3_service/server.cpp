@@ -51,6 +51,9 @@ Problem refused_row(std::string_view reason) {
   return problem_of(data ? ProblemKind::row_refused : ProblemKind::database_refused, std::string(reason));
 }
 
+// Whom to give up: who is not begun to be committed, or whoever still waits.
+enum class GiveUp : std::uint8_t { queued, all };
+
 }  // namespace
 
 class Server::Inside final : public http::Service {
@@ -59,7 +62,7 @@ class Server::Inside final : public http::Service {
 
   Result<Nothing> open();
   void close();
-  void give_up_queued();
+  void give_up_soon(GiveUp which);
   Reactor* reactor() noexcept { return reactor_.get(); }
   void finished(std::unique_ptr<db::FinishedBatch> batch);
 
@@ -79,7 +82,6 @@ class Server::Inside final : public http::Service {
   Served refuse(Reactor& reactor, const Request& request, Route* route, const Problem& problem);
   std::optional<Problem> not_now(const Route& route);
   std::optional<Problem> take(const Request& request, Route& route);
-  enum class GiveUp : std::uint8_t { queued, all };
   void give_up(Reactor& reactor, GiveUp which);
   void give_up_one(Reactor& reactor, Wait& found, TimePoint now, GiveUp which);
   void answer_outcomes(Reactor& reactor, const db::FinishedBatch& batch);
@@ -166,8 +168,8 @@ void Server::Inside::forget_all() {
   added_ = giving_up_ = false;
 }
 
-void Server::Inside::give_up_queued() {
-  if (reactor_ != nullptr) reactor_->post([this](Reactor& reactor) { give_up(reactor, GiveUp::queued); });
+void Server::Inside::give_up_soon(GiveUp which) {
+  if (reactor_ != nullptr) reactor_->post([this, which](Reactor& reactor) { give_up(reactor, which); });
 }
 
 // ---- committers ----------------------------------------------------------------------------------------------------
@@ -364,7 +366,8 @@ Server::~Server() { close(); }
 Result<Nothing> Server::open() { return inside_->open(); }
 http::Reactor* Server::reactor() noexcept { return inside_->reactor(); }
 void Server::close() { inside_->close(); }
-void Server::give_up_queued() { inside_->give_up_queued(); }
+void Server::give_up_queued() { inside_->give_up_soon(GiveUp::queued); }
+void Server::give_up_all() { inside_->give_up_soon(GiveUp::all); }
 void Server::finished(std::unique_ptr<db::FinishedBatch> batch) { inside_->finished(std::move(batch)); }
 
 }  // namespace ratchet::service

@@ -37,6 +37,8 @@ class Server final : public db::CommitSink {
   // The fall by fault: from now on events are refused, and those not yet begun to be committed are withdrawn and
   // answered nothing-stored. Returns at once; nothing while closed. Same thread as open and close.
   void give_up_queued();
+  // The same, and those being committed are answered outcome-unknown: at the end of all patience, before cutting.
+  void give_up_all();
 
   http::Reactor* reactor() noexcept;  // null while closed. For whoever calls open and close
 

@@ -74,7 +74,7 @@ struct House {
   kafka::RecordLimits limits;
   service::Server server{
       {settings, health, commits, [] { return false; }, limits, time, log, metrics, [] { return 0.5; }}};
-  service::ServiceLevel level{server, health, settings.service.drain, level_time, log};
+  service::ServiceLevel level{server, health, settings.service.drain, [] { return true; }, level_time, log};
 };
 
 }  // namespace
