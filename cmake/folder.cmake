@@ -1,22 +1,12 @@
 # ratchet_folder(NAME SOURCES ... USES ...): the static library of one folder of the tree.
 function(ratchet_folder name)
   cmake_parse_arguments(F "" "" "SOURCES;USES" ${ARGN})
-  set(present)
-  foreach(s ${F_SOURCES})
-    if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${s})
-      list(APPEND present ${s})
-    endif()
-  endforeach()
-  if(present)
-    add_library(${name} STATIC ${present})
-    target_link_libraries(${name} PUBLIC ratchet_flags ${F_USES} Threads::Threads)
-  else()
-    add_library(${name} INTERFACE)
-    target_link_libraries(${name} INTERFACE ratchet_flags ${F_USES} Threads::Threads)
-  endif()
+  add_library(${name} STATIC ${F_SOURCES})
+  target_link_libraries(${name} PUBLIC ratchet_flags ${F_USES} Threads::Threads)
 endfunction()
 
 # ratchet_tests(NAME SOURCES ... USES ... [LABELS ...]): one Catch2 program; every TEST_CASE becomes one ctest.
+# The labels `postgres` and `kafka` mark programs that start those servers.
 function(ratchet_tests name)
   cmake_parse_arguments(T "" "" "SOURCES;USES;LABELS" ${ARGN})
   add_executable(${name} ${T_SOURCES})

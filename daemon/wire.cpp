@@ -69,6 +69,26 @@ class Daemon::Inside {
       ops_try_at = now + seconds(1);
     }
     systemd.turn(status, now);
+    log.say_repeats();
+  }
+
+  // "41 req/s", since the last time it was asked.
+  std::string request_rate() {
+    const auto now = time.now();
+    const auto requests = server.requests();
+    const double passed = std::chrono::duration<double>(now - rate_at).count();
+    const auto since = requests - std::min(requests, rate_requests);
+    rate_at = now;
+    rate_requests = requests;
+    return std::to_string(passed > 0 ? static_cast<std::uint64_t>(static_cast<double>(since) / passed + 0.5) : 0) + " req/s";
+  }
+
+  Systemd::Parts systemd_parts() {
+    Systemd::Parts parts;
+    parts.alive = [this] { return server.alive(time.now()); };
+    parts.suffix = [this] { return request_rate(); };
+    parts.extend_by = std::max<Duration>(settings.service.drain.requests, seconds(15)) + seconds(5);
+    return parts;
   }
 
   const Settings settings;
@@ -104,7 +124,9 @@ class Daemon::Inside {
   service::ServiceLevel service{server, health, settings.service.drain, [this] { return pool.counts().open > 0; }, time, log};
 
   // The control thread and who speaks to it
-  Systemd systemd;
+  std::uint64_t rate_requests = 0;
+  TimePoint rate_at{};
+  Systemd systemd{systemd_parts()};
   Manager manager{Manager::Parts{
       .instance = settings.instance,
       .version = RATCHET_VERSION,
@@ -120,6 +142,7 @@ class Daemon::Inside {
       .drain = settings.service.drain,
       .on_turn = [this](const Status& status, TimePoint now) { turn(status, now); },
       .on_hangup = [this] { log.notice("SIGHUP: this version reads its configuration at start only; restart to change it"); },
+      .cut_requests = [this] { return service.cut_requests(); },
   }};
   Control control{{control_path(settings), board, mailbox, [this](bool paused) { relay.pause(paused); }, time, log, alarms}};
   Signals signals{mailbox};

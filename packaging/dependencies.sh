@@ -3,7 +3,7 @@
 # The Debian packages this project stands on, and how they are installed. Sourced by quickstart.sh and tests/run.sh.
 #   need_packages build run test ...   installs what is missing of these sets; without root: prints the line, exits 69
 
-packages_build="g++ cmake ninja-build pkg-config libpqxx-dev libcpp-httplib-dev librdkafka-dev libspdlog-dev nlohmann-json3-dev
+packages_build="g++ cmake ninja-build pkg-config libpqxx-dev libcpp-httplib-dev librdkafka-dev nlohmann-json3-dev
   prometheus-cpp-dev libcli11-dev libsystemd-dev libssl-dev"
 packages_run="postgresql curl kcat python3-minimal"
 packages_test="catch2 librapidcheck-dev ccache clang clang-tidy clang-format libclang-rt-14-dev python3-pytest python3-pytest-xdist python3-psycopg2

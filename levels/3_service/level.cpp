@@ -16,13 +16,14 @@ constexpr Duration kStuck = seconds(2);  // its loop turns at least once a secon
 class HeldService final : public HeldLevel {
  public:
   HeldService(Server& server, Health& health, const DrainSettings& drain, const Waiters& waiters,
-              const TimeSource& time, Log& log, Incarnation incarnation)
+              const TimeSource& time, Log& log, std::atomic<std::uint64_t>& cut, Incarnation incarnation)
       : server_(server),
         health_(health),
         drain_(drain),
         waiters_(waiters),
         time_(time),
         log_(log),
+        cut_(cut),
         incarnation_(incarnation) {}
   HeldService(const HeldService&) = delete;
   HeldService& operator=(const HeldService&) = delete;
@@ -42,6 +43,7 @@ class HeldService final : public HeldLevel {
     const DrainReport report = leave == Leave::asked
                                    ? service::drain(reactor, health_, drain_, time_, patience, waiters_)
                                    : fall(reactor, health_, refusal(), time_, patience, waiters_);
+    cut_ += report.cut_requests;
     log_.notice(leave == Leave::asked ? "level 3 drained" : "level 3 fell", {{"stages", to_string(report)}});
   }
 
@@ -59,6 +61,7 @@ class HeldService final : public HeldLevel {
   const Waiters& waiters_;
   const TimeSource& time_;
   Log& log_;
+  std::atomic<std::uint64_t>& cut_;
   const Incarnation incarnation_;
 };
 
@@ -88,7 +91,7 @@ Result<std::unique_ptr<HeldLevel>> ServiceLevel::raise(Patience&, Incarnation in
     return fault;
   }
   return std::unique_ptr<HeldLevel>(
-      std::make_unique<HeldService>(server_, health_, drain_, waiters_, time_, log_, incarnation));
+      std::make_unique<HeldService>(server_, health_, drain_, waiters_, time_, log_, cut_, incarnation));
 }
 
 }  // namespace ratchet::service

@@ -1,6 +1,7 @@
 // Level 3: the port is open and load balancers have been told (here: by the health answer they poll).
 #pragma once
 
+#include <atomic>
 #include <functional>
 
 #include "levels/3_service/drain.hpp"
@@ -15,6 +16,7 @@ class ServiceLevel final : public Level {
   ServiceLevel(Server& server, Health& health, const DrainSettings& drain, std::function<bool()> can_commit,
                const TimeSource& time, Log& log);
   std::string_view name() const noexcept override { return "service"; }
+  std::uint64_t cut_requests() const noexcept { return cut_.load(); }  // by all ways down so far; any thread
   Duration raise_patience() const noexcept override;
   ProbePlan probe_plan() const noexcept override;
 
@@ -26,6 +28,7 @@ class ServiceLevel final : public Level {
   Health& health_;
   const DrainSettings drain_;
   const Waiters waiters_;
+  std::atomic<std::uint64_t> cut_{0};
   const TimeSource& time_;
   Log& log_;
 };

@@ -24,6 +24,7 @@ using http::Served;
 using http::Ticket;
 
 constexpr int kRetrySoon = 1;
+constexpr Duration kAliveWithin = seconds(10);  // its loop turns at least once a second
 constexpr int kRetryWhenRelayIsBehind = 30;
 constexpr std::string_view kReplayed = "Idempotency-Replayed: true\r\n";
 
@@ -63,6 +64,14 @@ class Server::Inside final : public http::Service {
   Result<Nothing> open();
   void close();
   void give_up_soon(GiveUp which);
+  std::uint64_t requests() {
+    const std::lock_guard lock(gate_);
+    return reactor_ == nullptr ? 0 : reactor_->counts().requests.load();
+  }
+  bool alive(TimePoint now) {
+    const std::lock_guard lock(gate_);
+    return reactor_ == nullptr || now - reactor_->turned() < kAliveWithin;
+  }
   Reactor* reactor() noexcept { return reactor_.get(); }
   void finished(std::unique_ptr<db::FinishedBatch> batch);
 
@@ -365,6 +374,8 @@ Server::Server(Parts parts) : inside_(std::make_unique<Inside>(std::move(parts))
 Server::~Server() { close(); }
 Result<Nothing> Server::open() { return inside_->open(); }
 http::Reactor* Server::reactor() noexcept { return inside_->reactor(); }
+std::uint64_t Server::requests() { return inside_->requests(); }
+bool Server::alive(TimePoint now) { return inside_->alive(now); }
 void Server::close() { inside_->close(); }
 void Server::give_up_queued() { inside_->give_up_soon(GiveUp::queued); }
 void Server::give_up_all() { inside_->give_up_soon(GiveUp::all); }

@@ -40,6 +40,10 @@ class Server final : public db::CommitSink {
   // The same, and those being committed are answered outcome-unknown: at the end of all patience, before cutting.
   void give_up_all();
 
+  // Any thread: requests read since the port was opened; and whether its loop has turned lately (true while closed).
+  std::uint64_t requests();
+  bool alive(TimePoint now);
+
   http::Reactor* reactor() noexcept;  // null while closed. For whoever calls open and close
 
   // Any thread, at any time, also while closed: then nobody waits any more and the outcomes are dropped.

@@ -12,11 +12,10 @@ VENDORS = {
     r"pqxx/": {"levels/1_database/connection.cpp"},
     r"librdkafka/rdkafka\.h": {"levels/2_broker/producer.cpp"},
     r"prometheus/": {"levels/0_baseline/metrics.cpp"},
-    r"spdlog/": {"levels/0_baseline/log.cpp"},
     r"systemd/": {"daemon/systemd.cpp"},
     r"CLI/": {"daemon/main.cpp", "daemon/ctl/main.cpp", "daemon/command_line.cpp"},
 }
-PURE = ["thread", "mutex", "condition_variable", "future", "semaphore", "sys/", "unistd.h", "iostream", "fstream", "nlohmann", "spdlog"]
+PURE = ["thread", "mutex", "condition_variable", "future", "semaphore", "sys/", "unistd.h", "iostream", "fstream", "nlohmann"]
 
 
 def floor_of(path):

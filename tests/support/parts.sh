@@ -76,7 +76,7 @@ part_fuzz() {
     name=$(basename "$fuzzer" _fuzz)
     local found=$results/fuzz-$name
     mkdir -p "$found"
-    if "$fuzzer" -max_total_time="${RATCHET_FUZZ_SECONDS:-30}" -print_final_stats=1 -artifact_prefix="$found/" "$found" "tests/fuzz/corpus/$name" >"$results/$name.log" 2>&1; then
+    if "$fuzzer" -max_len=4096 -max_total_time="${RATCHET_FUZZ_SECONDS:-30}" -print_final_stats=1 -artifact_prefix="$found/" "$found" "tests/fuzz/${name}_corpus" >"$results/$name.log" 2>&1; then
       grep -E 'stat::number_of_executed_units' "$results/$name.log" | sed "s/^/$name: /"
       printf '<testsuite><testcase name="fuzz %s"/></testsuite>\n' "$name" >"$results/fuzz-$name.xml"
     else

@@ -448,6 +448,9 @@ TEST_CASE("pool: many users at once, while connections are killed") {
   }
   enough = true;
   for (auto& user : users) user.join();
+  const auto faults = world.faults.all();
+  const std::string why = faults.empty() ? "" : faults[0].text;
+  CAPTURE(why);
   CHECK(world.full());
   CHECK(lost > 0);
   CHECK(other == 0);
