@@ -441,16 +441,18 @@ TEST_CASE("pool: many users at once, while connections are killed") {
       }
     });
   }
-  for (int i = 0; i < 10; ++i) {
+  bool serving = true;
+  for (int i = 0; i < 10 && serving; ++i) {
     server.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app' order by random() limit 2");
     const int before = good;
-    CHECK(comes_true([&] { return good > before + 20; }));
+    serving = comes_true([&] { return good > before + 20 || world.faults.size() > 0; }) && world.faults.size() == 0;
   }
   enough = true;
   for (auto& user : users) user.join();
   const auto faults = world.faults.all();
   const std::string why = faults.empty() ? "" : faults[0].text;
   CAPTURE(why);
+  CHECK(serving);
   CHECK(world.full());
   CHECK(lost > 0);
   CHECK(other == 0);

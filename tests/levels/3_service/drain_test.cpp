@@ -68,7 +68,7 @@ struct House {
     runner = std::thread([this] { report = drain(reactor, health, settings, time, patience); });
   }
   void start_fall() {
-    runner = std::thread([this] { report = fall(reactor, health, kRefusal, time, patience); });
+    runner = std::thread([this] { report = fall(reactor, health, kRefusal, time, patience, waiters); });
   }
   void join() {
     if (runner.joinable()) runner.join();
@@ -105,6 +105,7 @@ struct House {
   SlowService service{health};
   http::Reactor reactor{{"service", {}, 0}, service, time, log, metrics};
   DrainSettings settings;
+  service::Waiters waiters;
   Patience patience{time.now() + seconds(60)};
   DrainReport report;
   std::uint16_t port = 0;
@@ -382,9 +383,36 @@ TEST_CASE("fall: whoever comes is told 503 for a moment, then the port closes, a
   REQUIRE(outcome);
   CHECK(outcome->status == 202);
   house.join();
-  CHECK(house.stages() == std::vector<std::string>{"announce", "refuse", "close port", "requests"});
+  CHECK(house.stages() == std::vector<std::string>{"announce", "refuse", "close port", "finish", "requests"});
   CHECK(house.stage("refuse")->took >= milliseconds(300));
   CHECK(house.report.cut_requests == 0);
+}
+
+TEST_CASE("fall: who waits in vain is given up at once, and who waits for good reason is told before the cut") {
+  House house;
+  std::atomic<int> gave_up{0};
+  house.waiters.give_up_queued = [&] { ++gave_up; };
+  house.waiters.give_up_all = [&] { house.service.outcomes(house.reactor); };
+  SECTION("the database is gone") {
+    house.waiters.can_commit = [] { return false; };
+    house.start_fall();
+    house.join();
+    CHECK(gave_up >= 1);
+    CHECK(house.stage("finish")->ended_by == "cannot commit");
+  }
+  SECTION("only the broker is gone") {
+    RawHttp slow(house.port);
+    REQUIRE(slow.send("POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"));
+    REQUIRE(comes_true([&] { return house.reactor.counts().deferred == 1; }));
+    house.start_fall();
+    const auto outcome = slow.read();
+    REQUIRE(outcome);
+    CHECK(outcome->status == 202);
+    house.join();
+    CHECK(gave_up == 1);
+    CHECK(house.stage("finish")->ended_by == "time");
+    CHECK(house.report.cut_requests == 0);
+  }
 }
 
 TEST_CASE("fall: what gets no outcome is cut within three seconds") {
