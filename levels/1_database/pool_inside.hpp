@@ -91,7 +91,7 @@ class Pool::Inside {
   void open_more();
   void open_one(Lock& lock);
   void joined(std::unique_ptr<Connection> connection);
-  void not_joined(const Fault& fault);
+  void not_joined(const Fault& fault, bool alone);
   void slow_start(TimePoint now);
 
   const Parts parts_;

@@ -149,7 +149,8 @@ void Pool::Inside::open_more() {
 
 void Pool::Inside::open_one(Lock& lock) {
   const std::uint64_t mine = generation_;
-  Patience patience(parts_.time.now() + (live() == 0 ? Duration(kReconnect) : Duration(kOneMore)));
+  const bool alone = live() == 0;
+  Patience patience(parts_.time.now() + (alone ? Duration(kReconnect) : Duration(kOneMore)));
   opening_ = &patience;
   lock.unlock();
   auto connection = connect(patience);
@@ -172,7 +173,7 @@ void Pool::Inside::open_one(Lock& lock) {
     lock.lock();
   } else if (fault) {
     if (connection) remove(connection->get(), {});
-    not_joined(*fault);
+    not_joined(*fault, alone);
   } else {
     joined(*std::move(connection));
     slow_start(parts_.time.now());
@@ -213,9 +214,14 @@ void Pool::Inside::slow_start(TimePoint now) {
   open_at_ = now == TimePoint::min() ? now : now + std::chrono::duration_cast<Duration>(kPause * (0.5 + parts_.chance()));
 }
 
-void Pool::Inside::not_joined(const Fault& fault) {
+// `alone`: it was begun with no other connection there.
+void Pool::Inside::not_joined(const Fault& fault, bool alone) {
   const TimePoint now = parts_.time.now();
   if (phase_ != Phase::open) return;
+  if (live() == 0 && !alone && fault.kind == FaultKind::connection_lost) {
+    urgent_ = true;  // lost along with the others: that was not yet the one immediate reconnect
+    return;
+  }
   if (live() == 0 || fault.kind == FaultKind::read_only) {
     lose(fault_of(fault.kind, fault.text));
     return;

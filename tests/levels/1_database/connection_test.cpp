@@ -436,3 +436,7 @@ TEST_CASE("conninfo: lists, quotes and both forms") {
   CHECK(is_numeric_address("fe80::1%eth0"));
   CHECK_FALSE(is_numeric_address("localhost"));
 }
+
+// libpqxx 6.4 forgets the result of a call during which the connection was lost (a few kB each).
+extern "C" const char* __lsan_default_suppressions();
+extern "C" const char* __lsan_default_suppressions() { return "leak:libpqxx-6.4\n"; }
