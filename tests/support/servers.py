@@ -93,8 +93,11 @@ class Postgres:
 
     def start(self):
         wait_for("the crashed server's processes gone", lambda: not any(alive(pid) for pid in self.dying))
-        self.run("pg_ctl", "-D", self.data, "-l", self.dir / "log", "-w", "-t", int(60 * SLOW), "start")
-        self.pid = int((self.data / "postmaster.pid").read_text().split("\n")[0])
+        with open(self.dir / "log", "ab") as log:
+            # Our own child, so that a killed one is reaped: a zombie's postmaster.pid would stop the next one.
+            self.process = subprocess.Popen(self.as_user(self.bin / "postgres", "-D", self.data), cwd="/", stdout=log, stderr=log)
+        self.pid = self.process.pid
+        wait_for("PostgreSQL answers", lambda: self.run("pg_isready", "-q", "-h", self.dir, "-p", self.port, check=False).returncode == 0)
         return self
 
     def dsn(self, user="postgres", db="app"):
@@ -106,7 +109,8 @@ class Postgres:
 
     def kill(self):  # a crash: postmaster first, so that nobody cleans up; its children see that and go
         self.dying = [self.pid, *children(self.pid)]
-        os.kill(self.pid, signal.SIGKILL)
+        self.process.kill()
+        self.process.wait()
 
     def freeze(self):
         send_tree(self.pid, signal.SIGSTOP)
@@ -117,7 +121,8 @@ class Postgres:
     def stop(self):
         if self.pid:
             self.thaw()
-            self.run("pg_ctl", "-D", self.data, "-m", "immediate", "-w", "stop", check=False)
+            self.process.send_signal(signal.SIGQUIT)  # immediate shutdown
+            self.process.wait()
             self.pid = None
 
     def remove(self):

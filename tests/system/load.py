@@ -9,8 +9,8 @@ class Load:
     """N threads, each with a keep-alive connection and a key of its own, posting numbered events one after the other.
     Honours `Connection: close`, as every HTTP client must: reconnects for the next request."""
 
-    def __init__(self, port, threads, path="/events/orders", pause_s=0.0):
-        self.port, self.path, self.pause_s = port, path, pause_s
+    def __init__(self, port, threads, path="/events/orders", pause_s=0.0, name="key"):
+        self.port, self.path, self.pause_s, self.name = port, path, pause_s, name
         self.acknowledged = {}   # id -> (key, number)
         self.statuses = {}
         self.lost = []           # (thread, number, why): a request without any answer
@@ -32,7 +32,7 @@ class Load:
         return self
 
     def client(self, i):
-        key, number, connection = f"key-{i}", 0, None
+        key, number, connection = f"{self.name}-{i}", 0, None
         while not self.stopping.is_set():
             if connection is None:
                 connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
@@ -77,7 +77,7 @@ class Load:
         return connection
 
 
-def judge(load, records):
+def judge(records, *loads):
     """(missing, inversions, duplicates): acknowledged ids not in Kafka; per key, first occurrences out of order; repeats."""
     seen, order, duplicates = {}, {}, 0
     for record in records:
@@ -88,6 +88,6 @@ def judge(load, records):
         event = json.loads(record.value())
         seen[identity] = event
         order.setdefault(event["customer"], []).append(event["number"])
-    missing = [i for i in load.acknowledged if i not in seen]
+    missing = [i for load in loads for i in load.acknowledged if i not in seen]
     inversions = sum(1 for numbers in order.values() for a, b in zip(numbers, numbers[1:]) if b <= a)
     return missing, inversions, duplicates
