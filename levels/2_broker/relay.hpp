@@ -24,6 +24,8 @@ struct RelayTuning {
   Duration beat = std::chrono::seconds(3);              // renews it
   Duration save = std::chrono::milliseconds(100);       // the cursor, at most this often
   Duration poll_least = std::chrono::milliseconds(5);   // after a page; also the least time between two small pages
+  Duration gather = std::chrono::milliseconds(12);      // least time between two pages of `many` rows or more
+  int many = 40;                                        // a stream, no trickle: the broker pays by request, not by record
   Duration poll_most = std::chrono::milliseconds(100);  // after many empty ones
   Duration standby = std::chrono::seconds(1);           // asks for the lease after one to two of these
   Duration unacknowledged = std::chrono::seconds(10);   // the oldest record: then the broker is lost

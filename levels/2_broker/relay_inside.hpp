@@ -118,6 +118,7 @@ class Session {
   void progress();
   bool may_produce() const;
   bool too_old();
+  void gather(std::size_t rows);
   void adapt(const db::Page& page);
   int page_rows() const noexcept;
 

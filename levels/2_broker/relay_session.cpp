@@ -203,9 +203,7 @@ Session::Step Session::round() {
     poll_ = tuning_.poll_least;
     adapt(*page);
     Step done = publish(*page);
-    // Commits that come one by one are fetched together: a page of one row costs nearly as much as one of fifty.
-    bool small = page->rows.size() * 2 < static_cast<std::size_t>(page_rows());
-    if (done == Step::go_on && small && !careful_until_) relay_.rest(read_at_ + tuning_.poll_least);
+    if (done == Step::go_on && !careful_until_) gather(page->rows.size());
     return done;
   }
   careful_until_.reset();
@@ -216,6 +214,14 @@ Session::Step Session::round() {
   relay_.idle(read_at_ + poll_);
   poll_ = std::min<Duration>(poll_ * 3 / 2, tuning_.poll_most);
   return Step::go_on;
+}
+
+// Commits that come one by one are fetched together: a page of one row costs nearly as much as one of fifty, here, in
+// the database, and most of all at the broker. A page that is half full or more leaves a backlog: no rest.
+void Session::gather(std::size_t rows) {
+  if (rows * 2 >= static_cast<std::size_t>(tuning_.page)) return;
+  bool stream = rows >= static_cast<std::size_t>(tuning_.many);
+  relay_.rest(read_at_ + (stream ? tuning_.gather : tuning_.poll_least));
 }
 
 int Session::page_rows() const noexcept {
