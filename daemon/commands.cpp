@@ -14,8 +14,9 @@ constexpr seconds kConnectPatience{10};
 constexpr milliseconds kStatement{300'000};  // a migration may rewrite a table
 
 std::string sizing(const PoolSettings& pool) {
-  return "pool " + pool.name + ": " + std::to_string(pool.size) + " server connections per instance; max_connections of the server must hold " +
-         std::to_string(pool.size) + " x instances, and what others use";
+  return "pool " + pool.name + ": " + std::to_string(pool.size) +
+         " server connections per instance; max_connections of the server must hold " + std::to_string(pool.size) +
+         " x instances, and what others use";
 }
 
 Result<std::unique_ptr<db::Connection>> connect(const PoolSettings& pool, const TimeSource& time) {
@@ -47,15 +48,18 @@ bool migrate_pool(PoolSettings pool, const std::string& owner_dsn, const TimeSou
     exit_code = 1;
     return false;
   }
-  for (const auto& line : *done) std::cout << "database " << pool.name << ": " << line << '\n';
+  for (const auto& line : *done)
+    std::cout << "database " << pool.name << ": " << line << '\n';
   return true;
 }
 
 }  // namespace
 
 int check(const Loaded& loaded) {
-  for (const auto& warning : loaded.warnings) std::cerr << "warning: " << warning.pointer << ": " << warning.text << '\n';
-  for (const auto& [name, pool] : loaded.settings->pools) std::cout << sizing(pool) << '\n';
+  for (const auto& warning : loaded.warnings)
+    std::cerr << "warning: " << warning.pointer << ": " << warning.text << '\n';
+  for (const auto& [name, pool] : loaded.settings->pools)
+    std::cout << sizing(pool) << '\n';
   std::cout << "configuration is good: " << loaded.settings->routes.size() << " route(s)\n";
   return 0;
 }

@@ -1,5 +1,7 @@
 #include "daemon/control.hpp"
 
+#include <pthread.h>
+
 #include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
@@ -67,7 +69,9 @@ std::string peer_name(int fd) {
 
 class Control::Inside {
  public:
-  explicit Inside(Parts parts) : parts_(std::move(parts)), end_(::eventfd(0, EFD_CLOEXEC)), thread_([this] { run(); }) {}
+  explicit Inside(Parts parts) : parts_(std::move(parts)), end_(::eventfd(0, EFD_CLOEXEC)), thread_([this] { run(); }) {
+    pthread_setname_np(thread_.native_handle(), "control-socket");
+  }
   ~Inside() {
     const std::uint64_t one = 1;
     [[maybe_unused]] const auto written = ::write(*end_, &one, sizeof one);
@@ -82,8 +86,8 @@ class Control::Inside {
     Fd fd;
     TimePoint until;  // its line, or its wait
     std::string in;
-    std::optional<int> level;                             // waits for this level
-    std::optional<std::future<CommandReply>> reply;       // waits for the control thread
+    std::optional<int> level;                        // waits for this level
+    std::optional<std::future<CommandReply>> reply;  // waits for the control thread
     bool done = false;
   };
 
@@ -91,7 +95,8 @@ class Control::Inside {
     for (;;) {
       if (!listener_ && parts_.time.now() >= bind_at_) bind();
       std::vector<pollfd> ready{{*end_, POLLIN, 0}, {*listener_, POLLIN, 0}};
-      for (const auto& client : clients_) ready.push_back({*client.fd, POLLIN, 0});
+      for (const auto& client : clients_)
+        ready.push_back({*client.fd, POLLIN, 0});
       if (::poll(ready.data(), ready.size(), patience()) < 0 && errno != EINTR) {
         parts_.log.error("control: poll failed", {{"reason", std::strerror(errno)}});
         return;
@@ -108,7 +113,8 @@ class Control::Inside {
   }
 
   int patience() const {
-    const bool waiting = std::any_of(clients_.begin(), clients_.end(), [](const Client& c) { return c.level || c.reply; });
+    const bool waiting =
+        std::any_of(clients_.begin(), clients_.end(), [](const Client& c) { return c.level || c.reply; });
     if (waiting) return static_cast<int>(kLook.count());
     if (!clients_.empty() || !listener_) return static_cast<int>(kRebind.count());
     return -1;
@@ -132,7 +138,8 @@ class Control::Inside {
       parts_.alarms.clear(kAlarm);
     } else {
       parts_.alarms.set(kAlarm, "control socket " + parts_.path + ": " + why,
-                        "ops.control: choose a path of this daemon's own in a folder it may write to; ratchetctl cannot reach it meanwhile");
+                        "ops.control: choose a path of this daemon's own in a folder it may write to; ratchetctl "
+                        "cannot reach it meanwhile");
     }
   }
 
@@ -144,7 +151,8 @@ class Control::Inside {
     Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (::bind(*fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return std::strerror(errno);
     if (::chmod(parts_.path.c_str(), 0660) != 0) return std::strerror(errno);
-    if (const group* own = ::getgrnam("ratchetd"); own != nullptr && ::chown(parts_.path.c_str(), static_cast<uid_t>(-1), own->gr_gid) != 0)
+    if (const group* own = ::getgrnam("ratchetd");
+        own != nullptr && ::chown(parts_.path.c_str(), static_cast<uid_t>(-1), own->gr_gid) != 0)
       parts_.log.info("control: the socket stays with our own group", {{"reason", std::strerror(errno)}});
     if (::listen(*fd, static_cast<int>(kMostClients)) != 0) return std::strerror(errno);
     listener_ = std::move(fd);
@@ -155,7 +163,8 @@ class Control::Inside {
     Fd fd(::accept4(*listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!fd) return;
     clients_.push_back(Client{std::move(fd), parts_.time.now() + kClientPatience, {}, {}, {}, false});
-    if (clients_.size() > kMostClients) answer(clients_.back(), refusal("too many clients on the control socket", true));
+    if (clients_.size() > kMostClients)
+      answer(clients_.back(), refusal("too many clients on the control socket", true));
     clients_.remove_if([](const Client& client) { return client.done; });
   }
 
@@ -177,8 +186,12 @@ class Control::Inside {
 
   void obey(Client& client, const std::string& line) {
     const Json request = Json::parse(line, nullptr, false);
-    const auto text = [&](const char* key) { return request.contains(key) && request[key].is_string() ? request[key].get<std::string>() : std::string(); };
-    const auto number = [&](const char* key, long otherwise) { return request.contains(key) && request[key].is_number_integer() ? request[key].get<long>() : otherwise; };
+    const auto text = [&](const char* key) {
+      return request.contains(key) && request[key].is_string() ? request[key].get<std::string>() : std::string();
+    };
+    const auto number = [&](const char* key, long otherwise) {
+      return request.contains(key) && request[key].is_number_integer() ? request[key].get<long>() : otherwise;
+    };
     if (!request.is_object()) return answer(client, refusal("a request is one JSON object on one line"));
     const std::string verb = text("verb");
     const long level = number("level", -1);
@@ -195,7 +208,9 @@ class Control::Inside {
     if (verb == "relay") {
       if (text("what") != "pause" && text("what") != "resume") return answer(client, refusal("relay: pause or resume"));
       parts_.pause_relay(text("what") == "pause");
-      return answer(client, Json{{"done", text("what") == "pause" ? "relay paused: events are taken and kept, not published" : "relay resumed"}});
+      return answer(client,
+                    Json{{"done", text("what") == "pause" ? "relay paused: events are taken and kept, not published"
+                                                          : "relay resumed"}});
     }
     Command command{Command::Verb::release, 0, text("reason"), peer_name(*client.fd)};
     if (verb == "hold") {
@@ -221,8 +236,10 @@ class Control::Inside {
     }
     if (client.level) {
       const auto status = parts_.board.read();
-      if (status && status->held >= *client.level) return answer(client, Json{{"done", "level " + std::to_string(status->held) + " is held"}});
-      if (parts_.time.now() >= client.until) return answer(client, refusal(status ? headline(*status, parts_.time.now()) : "it is only just starting"));
+      if (status && status->held >= *client.level)
+        return answer(client, Json{{"done", "level " + std::to_string(status->held) + " is held"}});
+      if (parts_.time.now() >= client.until)
+        return answer(client, refusal(status ? headline(*status, parts_.time.now()) : "it is only just starting"));
     }
     if (parts_.time.now() < client.until) return;
     answer(client, refusal(client.reply ? "the control thread did not answer" : "no request came"));

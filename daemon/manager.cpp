@@ -1,6 +1,5 @@
 #include "daemon/manager.hpp"
 
-#include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -62,7 +61,6 @@ Manager::~Manager() {
 }
 
 int Manager::run() {
-  pthread_setname_np(pthread_self(), "control");
   apply(ladder::begin(parts_.time.now()));
   while (!state_.exited)
     turn(parts_.mailbox.wait(nap(parts_.time.now())));

@@ -29,7 +29,8 @@ std::vector<std::string> topics_of(const std::vector<EventRoute>& routes) {
 std::string relay_owner(const std::string& instance, const std::function<double()>& chance) {
   static constexpr char kHex[] = "0123456789abcdef";
   std::string owner = instance + "/";
-  for (int i = 0; i < 16; ++i) owner += kHex[static_cast<std::size_t>(chance() * 16)];
+  for (int i = 0; i < 16; ++i)
+    owner += kHex[static_cast<std::size_t>(chance() * 16)];
   return owner;
 }
 
@@ -37,12 +38,14 @@ std::string relay_owner(const std::string& instance, const std::function<double(
 
 class Daemon::Inside {
  public:
-  Inside(const Settings& given, const std::vector<ConfigWarning>& warnings, const TimeSource& clock, std::function<double()> random)
+  Inside(const Settings& given, const std::vector<ConfigWarning>& warnings, const TimeSource& clock,
+         std::function<double()> random)
       : settings(given), time(clock), chance(std::move(random)) {
     commits.set_sink(&server);
     commits.set_committed([this] { relay.wake(); });
     for (const auto& warning : warnings)
-      alarms.set(warning.id, warning.pointer + ": " + warning.text, "name the secret in the configuration instead of writing it there");
+      alarms.set(warning.id, warning.pointer + ": " + warning.text,
+                 "name the secret in the configuration instead of writing it there");
     raise_file_limit();
   }
 
@@ -54,13 +57,17 @@ class Daemon::Inside {
  private:
   void raise_file_limit() {
     rlimit files{};
-    if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return log.warning("file limit unknown", {{"reason", std::strerror(errno)}});
+    if (::getrlimit(RLIMIT_NOFILE, &files) != 0)
+      return log.warning("file limit unknown", {{"reason", std::strerror(errno)}});
     files.rlim_cur = files.rlim_max;
-    if (::setrlimit(RLIMIT_NOFILE, &files) != 0) log.warning("file limit not raised", {{"reason", std::strerror(errno)}});
+    if (::setrlimit(RLIMIT_NOFILE, &files) != 0)
+      log.warning("file limit not raised", {{"reason", std::strerror(errno)}});
     const auto needed = settings.service.limits.connections + 100;
     if (files.rlim_max < needed)
-      alarms.set("limit.files", "at most " + std::to_string(files.rlim_max) + " open files, " + std::to_string(needed) + " may be needed",
-                 "raise LimitNOFILE, or lower service.limits.connections");
+      alarms.set(
+          "limit.files",
+          "at most " + std::to_string(files.rlim_max) + " open files, " + std::to_string(needed) + " may be needed",
+          "raise LimitNOFILE, or lower service.limits.connections");
   }
 
   void turn(const Status& status, TimePoint now) {
@@ -80,7 +87,8 @@ class Daemon::Inside {
     const auto since = requests - std::min(requests, rate_requests);
     rate_at = now;
     rate_requests = requests;
-    return std::to_string(passed > 0 ? static_cast<std::uint64_t>(static_cast<double>(since) / passed + 0.5) : 0) + " req/s";
+    return std::to_string(passed > 0 ? static_cast<std::uint64_t>(static_cast<double>(since) / passed + 0.5) : 0) +
+           " req/s";
   }
 
   Systemd::Parts systemd_parts() {
@@ -114,14 +122,22 @@ class Daemon::Inside {
   db::DatabaseLevel database{pool, commits, time, log};
 
   // Level 2
-  kafka::Relay relay{{pool, time, log, metrics, alarms, mailbox, relay_owner(settings.instance, chance), settings.outbox}};
+  kafka::Relay relay{
+      {pool, time, log, metrics, alarms, mailbox, relay_owner(settings.instance, chance), settings.outbox}};
   kafka::RecordLimits record_limits;
-  kafka::BrokerLevel broker{settings.broker, topics_of(settings.routes), settings.service.drain.flush, relay, record_limits,
-                            {time, log, metrics, alarms, mailbox, kafka::make_reaper(log, alarms), "ratchetd-" + settings.instance}};
+  kafka::BrokerLevel broker{
+      settings.broker,
+      topics_of(settings.routes),
+      settings.service.drain.flush,
+      relay,
+      record_limits,
+      {time, log, metrics, alarms, mailbox, kafka::make_reaper(log, alarms), "ratchetd-" + settings.instance}};
 
   // Level 3
-  service::Server server{{settings, health, commits, [this] { return relay.behind(); }, record_limits, time, log, metrics, chance}};
-  service::ServiceLevel service{server, health, settings.service.drain, [this] { return pool.counts().open > 0; }, time, log};
+  service::Server server{
+      {settings, health, commits, [this] { return relay.behind(); }, record_limits, time, log, metrics, chance}};
+  service::ServiceLevel service{server, health, settings.service.drain, [this] { return pool.counts().open > 0; },
+                                time,   log};
 
   // The control thread and who speaks to it
   std::uint64_t rate_requests = 0;
@@ -141,14 +157,17 @@ class Daemon::Inside {
       .board = board,
       .drain = settings.service.drain,
       .on_turn = [this](const Status& status, TimePoint now) { turn(status, now); },
-      .on_hangup = [this] { log.notice("SIGHUP: this version reads its configuration at start only; restart to change it"); },
+      .on_hangup =
+          [this] { log.notice("SIGHUP: this version reads its configuration at start only; restart to change it"); },
       .cut_requests = [this] { return service.cut_requests(); },
   }};
-  Control control{{control_path(settings), board, mailbox, [this](bool paused) { relay.pause(paused); }, time, log, alarms}};
+  Control control{
+      {control_path(settings), board, mailbox, [this](bool paused) { relay.pause(paused); }, time, log, alarms}};
   Signals signals{mailbox};
 };
 
-Daemon::Daemon(const Settings& settings, const std::vector<ConfigWarning>& warnings, const TimeSource& time, std::function<double()> chance)
+Daemon::Daemon(const Settings& settings, const std::vector<ConfigWarning>& warnings, const TimeSource& time,
+               std::function<double()> chance)
     : inside_(std::make_unique<Inside>(settings, warnings, time, std::move(chance))) {}
 Daemon::~Daemon() = default;
 int Daemon::run() { return inside_->run(); }

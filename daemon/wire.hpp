@@ -14,7 +14,8 @@ namespace ratchet {
 class Daemon {
  public:
   // `chance`: uniform in [0, 1), any thread. Needs block_signals() before.
-  Daemon(const Settings& settings, const std::vector<ConfigWarning>& warnings, const TimeSource& time, std::function<double()> chance);
+  Daemon(const Settings& settings, const std::vector<ConfigWarning>& warnings, const TimeSource& time,
+         std::function<double()> chance);
   ~Daemon();
 
   // Until a stop has been carried out. The exit code.

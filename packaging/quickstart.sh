@@ -75,7 +75,7 @@ start_postgres() {
 }
 
 start_broker() {
-  "$build/ratchet-embedded-broker" --port "$broker_port" --topic orders >"$work/broker.out" 2>"$work/broker.log" </dev/null &
+  setsid "$build/ratchet-embedded-broker" --port "$broker_port" --topic orders >"$work/broker.out" 2>"$work/broker.log" </dev/null &
   broker_pid=$!
   for _ in $(seq 100); do
     grep -q bootstrap.servers= "$work/broker.out" && break
@@ -128,7 +128,8 @@ say "creating the schema"
 if [ -n "$pg_up" ]; then as_postgres "$pg_bin/psql" -q -h "$work" -p "$pg_port" -U postgres -c 'grant ratchet_run to app' app; fi
 
 say "starting ratchetd"
-"$build/ratchetd" --config "$work/ratchetd.json" &
+# In sessions of their own: Ctrl-C reaches this script only, which stops them one after the other, highest first.
+setsid "$build/ratchetd" --config "$work/ratchetd.json" &
 daemon_pid=$!
 "$build/ratchetctl" --socket "$work/control.sock" wait --level 3 --timeout 60 >&2 || die "level 3 was not reached"
 

@@ -77,17 +77,20 @@ Answer judge(Json body) {
 std::string socket_path(const std::string& given) {
   if (!given.empty()) return given;
   if (const char* named = std::getenv("RATCHET_SOCKET"); named != nullptr && *named != '\0') return named;
-  if (const char* run = std::getenv("RUNTIME_DIRECTORY"); run != nullptr && *run != '\0') return std::string(run) + "/control.sock";
+  if (const char* run = std::getenv("RUNTIME_DIRECTORY"); run != nullptr && *run != '\0')
+    return std::string(run) + "/control.sock";
   return "/run/ratchetd/control.sock";
 }
 
 Answer Client::ask_within(const Json& request, milliseconds patience) const {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path_.size() >= sizeof address.sun_path) return {64, "the socket's path is longer than " + std::to_string(sizeof address.sun_path - 1) + " bytes", {}};
+  if (path_.size() >= sizeof address.sun_path)
+    return {64, "the socket's path is longer than " + std::to_string(sizeof address.sun_path - 1) + " bytes", {}};
   std::copy(path_.begin(), path_.end(), address.sun_path);
   const Socket socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (::connect(socket.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return no_daemon(path_, std::strerror(errno));
+  if (::connect(socket.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    return no_daemon(path_, std::strerror(errno));
   if (!send_all(socket.fd(), request.dump() + "\n")) return no_daemon(path_, "it closed the connection");
   const auto line = receive_line(socket.fd(), steady_clock::now() + patience);
   if (!line) return {1, "no answer within " + std::to_string(patience.count()) + " ms", Json::object()};

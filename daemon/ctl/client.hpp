@@ -10,8 +10,8 @@ namespace ratchet::ctl {
 using Json = nlohmann::ordered_json;
 
 struct Answer {
-  int exit_code = 0;   // 0, 1 refused or timed out, 69 no daemon, 75 busy
-  std::string error;   // one line, when exit_code is not 0
+  int exit_code = 0;  // 0, 1 refused or timed out, 69 no daemon, 75 busy
+  std::string error;  // one line, when exit_code is not 0
   Json body;
 };
 

@@ -41,7 +41,8 @@ Json request_of(const CLI::App& app, const Words& words) {
 
 void describe(CLI::App& app, Words& words) {
   app.set_version_flag("--version", std::string("ratchetctl ") + RATCHET_VERSION);
-  app.add_option("--socket", words.socket, "control socket [$RATCHET_SOCKET, $RUNTIME_DIRECTORY/control.sock, /run/ratchetd/control.sock]");
+  app.add_option("--socket", words.socket,
+                 "control socket [$RATCHET_SOCKET, $RUNTIME_DIRECTORY/control.sock, /run/ratchetd/control.sock]");
   app.add_flag("--json", words.json, "print the daemon's answer as JSON");
   app.require_subcommand(1);
   app.fallthrough();

@@ -13,7 +13,8 @@ std::string level_line(const Json& level) {
   line += std::to_string(level.value("level", 0)) + " " + text_of(level, "name");
   line += (level.value("held", false) ? ", held since " : ", not held since ") + text_of(level, "since");
   if (const auto degraded = text_of(level, "degraded"); !degraded.empty()) line += "\n      degraded: " + degraded;
-  if (const auto next = text_of(level, "next_attempt"); !next.empty()) line += "\n      next attempt " + next + " (" + std::to_string(level.value("attempts", 0)) + " so far)";
+  if (const auto next = text_of(level, "next_attempt"); !next.empty())
+    line += "\n      next attempt " + next + " (" + std::to_string(level.value("attempts", 0)) + " so far)";
   if (const auto fault = level.find("last_fault"); fault != level.end() && fault->is_object())
     line += "\n      last fault " + text_of(*fault, "at") + ": " + text_of(*fault, "text");
   return line + "\n";
@@ -23,10 +24,13 @@ std::string level_line(const Json& level) {
 
 std::string to_text(const Json& answer) {
   if (!answer.contains("levels")) return text_of(answer, "done");
-  std::string out = text_of(answer, "instance") + " (ratchetd " + text_of(answer, "version") + "): level " + std::to_string(answer.value("held", 0)) + " of " +
-                    std::to_string(answer.value("ceiling", 3)) + ", " + text_of(answer, "doing") + " since " + text_of(answer, "since") + "\n";
-  for (auto level = answer["levels"].rbegin(); level != answer["levels"].rend(); ++level) out += level_line(*level);
-  for (const auto& alarm : answer["alarms"]) out += "  ! " + text_of(alarm, "id") + " since " + text_of(alarm, "since") + ": " + text_of(alarm, "text") + "\n";
+  std::string out = text_of(answer, "instance") + " (ratchetd " + text_of(answer, "version") + "): level " +
+                    std::to_string(answer.value("held", 0)) + " of " + std::to_string(answer.value("ceiling", 3)) +
+                    ", " + text_of(answer, "doing") + " since " + text_of(answer, "since") + "\n";
+  for (auto level = answer["levels"].rbegin(); level != answer["levels"].rend(); ++level)
+    out += level_line(*level);
+  for (const auto& alarm : answer["alarms"])
+    out += "  ! " + text_of(alarm, "id") + " since " + text_of(alarm, "since") + ": " + text_of(alarm, "text") + "\n";
   out.pop_back();
   return out;
 }

@@ -117,8 +117,8 @@ constexpr auto kGrace = std::chrono::milliseconds(250);  // the server's own sta
 std::string session_options(const Connection::Plan& plan) {
   const std::string limit = std::to_string(plan.statement.count());
   return "-c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=iso_8601 -c bytea_output=hex -c jit=off"
-         " -c synchronous_commit=on -c statement_timeout=" + limit + " -c lock_timeout=" + limit +
-         " -c idle_in_transaction_session_timeout=" + limit;
+         " -c synchronous_commit=on -c statement_timeout=" +
+         limit + " -c lock_timeout=" + limit + " -c idle_in_transaction_session_timeout=" + limit;
 }
 
 void add_defaults(Conninfo& conninfo, const Connection::Plan& plan) {
@@ -158,9 +158,12 @@ std::string said_for_people(const Failure& failure) {
 bool says_more(const Failure& one, const Failure& other) {
   auto weight = [](const Failure& failure) {
     switch (fault_kind(failure.error)) {
-      case FaultKind::refused: return failure.error.sqlstate.empty() ? 0 : 2;
-      case FaultKind::timed_out: return 1;
-      default: return 3;
+      case FaultKind::refused:
+        return failure.error.sqlstate.empty() ? 0 : 2;
+      case FaultKind::timed_out:
+        return 1;
+      default:
+        return 3;
     }
   };
   return weight(one) > weight(other);
@@ -269,8 +272,10 @@ namespace {
 
 constexpr auto kHexValue = [] {
   std::array<std::uint8_t, 256> table{};
-  for (unsigned i = 0; i < 10; ++i) table['0' + i] = static_cast<std::uint8_t>(i);
-  for (unsigned i = 0; i < 6; ++i) table['a' + i] = table['A' + i] = static_cast<std::uint8_t>(10 + i);
+  for (unsigned i = 0; i < 10; ++i)
+    table['0' + i] = static_cast<std::uint8_t>(i);
+  for (unsigned i = 0; i < 6; ++i)
+    table['a' + i] = table['A' + i] = static_cast<std::uint8_t>(10 + i);
   return table;
 }();
 
@@ -293,7 +298,10 @@ void Rows::bytes_into(std::size_t row, int column, std::string& out) const {
 
 struct Connection::Inside {
   Inside(Handle handle, std::string place, Duration patience, const TimeSource& source)
-      : raw(handle.get()), connection(std::move(handle)), where(std::move(place)), usual_patience(patience),
+      : raw(handle.get()),
+        connection(std::move(handle)),
+        where(std::move(place)),
+        usual_patience(patience),
         time(source) {
     PQsetNoticeProcessor(raw, noticed, this);
     fd = ::fcntl(PQsocket(raw), F_DUPFD_CLOEXEC, 0);
@@ -442,7 +450,8 @@ bool Connection::broken() const noexcept { return inside_->broken.load(std::memo
 bool Connection::look() noexcept {
   if (broken()) return false;
   const bool read = PQconsumeInput(inside_->raw) != 0;
-  while (PGnotify* note = PQnotifies(inside_->raw)) PQfreemem(note);  // also makes it parse, and tell us notices
+  while (PGnotify* note = PQnotifies(inside_->raw))
+    PQfreemem(note);  // also makes it parse, and tell us notices
   if (!read || PQstatus(inside_->raw) != CONNECTION_OK || !inside_->last_words.sqlstate.empty()) inside_->lose({});
   return !broken();
 }

@@ -23,7 +23,8 @@ std::vector<std::string> split(const std::string& list) {
 }
 
 std::string one_line(std::string text) {
-  while (!text.empty() && text.back() == '\n') text.pop_back();
+  while (!text.empty() && text.back() == '\n')
+    text.pop_back();
   std::replace(text.begin(), text.end(), '\n', ' ');
   return text;
 }
@@ -41,8 +42,8 @@ std::string Target::where() const {
 
 Result<Conninfo, std::string> Conninfo::parse(const std::string& dsn) {
   char* message = nullptr;
-  const std::unique_ptr<PQconninfoOption, void (*)(PQconninfoOption*)> options(
-      PQconninfoParse(dsn.c_str(), &message), PQconninfoFree);
+  const std::unique_ptr<PQconninfoOption, void (*)(PQconninfoOption*)> options(PQconninfoParse(dsn.c_str(), &message),
+                                                                               PQconninfoFree);
   if (!options) {
     std::string text = message == nullptr ? "out of memory" : one_line(redact(message));
     PQfreemem(message);
@@ -99,7 +100,8 @@ std::string Conninfo::text() const {
 
 std::string Conninfo::where() const {
   std::string all;
-  for (const auto& target : targets()) all += (all.empty() ? "" : ", ") + target.where();
+  for (const auto& target : targets())
+    all += (all.empty() ? "" : ", ") + target.where();
   return all;
 }
 

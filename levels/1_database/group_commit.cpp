@@ -4,6 +4,8 @@
 // server's answer decides, and no answer is outcome_unknown.
 #include "levels/1_database/group_commit.hpp"
 
+#include <pthread.h>
+
 #include <poll.h>
 
 #include <atomic>
@@ -252,6 +254,7 @@ Result<Nothing> GroupCommit::Inside::start(Patience& patience) {
   }
   for (auto& committer : committers_)
     committer->thread = std::thread([this, &me = *committer] { run(me); });
+  pthread_setname_np(committer->thread.native_handle(), "committer");
   return Nothing{};
 }
 

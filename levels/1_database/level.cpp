@@ -10,7 +10,8 @@ constexpr ProbePlan kProbe{std::chrono::seconds(1), std::chrono::milliseconds(75
 
 class HeldDatabase final : public HeldLevel {
  public:
-  HeldDatabase(Pool& pool, GroupCommit& commits, const TimeSource& time) : pool_(pool), commits_(commits), time_(time) {}
+  HeldDatabase(Pool& pool, GroupCommit& commits, const TimeSource& time)
+      : pool_(pool), commits_(commits), time_(time) {}
   ~HeldDatabase() override {
     Patience none(time_.now());
     let_go(none, Leave::fault);

@@ -1,5 +1,7 @@
 #include "levels/1_database/pool.hpp"
 
+#include <pthread.h>
+
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -82,6 +84,8 @@ Pool::Inside::Inside(PoolSettings settings, Parts parts)
   most_.set(settings_.size);
   keeper_thread_ = std::thread([this] { keep(); });
   opener_thread_ = std::thread([this] { open_more(); });
+  pthread_setname_np(keeper_thread_.native_handle(), "pool-keeper");
+  pthread_setname_np(opener_thread_.native_handle(), "pool-opener");
 }
 
 Pool::Inside::~Inside() {
@@ -180,7 +184,8 @@ Result<Nothing> Pool::Inside::open(Patience& patience, Incarnation incarnation) 
 }
 
 void Pool::Inside::close(Patience& patience) {
-  std::vector<std::unique_ptr<Connection>> idle;  // destroyed after the mutex is let go: that says goodbye to the server
+  std::vector<std::unique_ptr<Connection>>
+      idle;  // destroyed after the mutex is let go: that says goodbye to the server
   Lock lock(mutex_);
   if (phase_ == Phase::closed) return;
   phase_ = Phase::closing;
@@ -198,7 +203,8 @@ void Pool::Inside::close(Patience& patience) {
     if (slots_.empty() || patience.over(now)) break;
     came_home_.wait_until(lock, patience.nap(now));
   }
-  for (const auto& slot : slots_) slot->connection->cut();
+  for (const auto& slot : slots_)
+    slot->connection->cut();
   const auto cut = slots_.size();
   slots_.clear();
   phase_ = Phase::closed;
@@ -223,7 +229,8 @@ Result<std::unique_ptr<Connection>, LeaseError> Pool::Inside::lease(TimePoint de
   Waiter me;
   waiting_.push_back(&me);
   show();
-  while (!me.given && !me.refused && parts_.time.now() < deadline) me.woken.wait_until(lock, deadline);
+  while (!me.given && !me.refused && parts_.time.now() < deadline)
+    me.woken.wait_until(lock, deadline);
   waiting_.erase(std::remove(waiting_.begin(), waiting_.end(), &me), waiting_.end());
   show();
   if (me.given) {
@@ -301,9 +308,9 @@ void Pool::Inside::settle(Slot& slot, std::unique_ptr<Connection> connection) {
 
 // `why` is empty where it was our own wish.
 void Pool::Inside::remove(const Connection* connection, const std::string& why) {
-  slots_.erase(std::remove_if(slots_.begin(), slots_.end(),
-                              [&](const auto& slot) { return slot->connection == connection; }),
-               slots_.end());
+  slots_.erase(
+      std::remove_if(slots_.begin(), slots_.end(), [&](const auto& slot) { return slot->connection == connection; }),
+      slots_.end());
   show();
   if (phase_ != Phase::open) return;
   if (!why.empty()) {
@@ -367,7 +374,8 @@ std::optional<Fault> Pool::Inside::probe(Patience& patience) {
 
 std::optional<Fault> Pool::Inside::no_probe_connection() const {
   if (live() > 0 && (settings_.size < 2 || too_many_)) return std::nullopt;  // the users' own calls are watched
-  return fault_of(FaultKind::timed_out, open_error_.empty() ? "no connection for the probe (" + where_ + ")" : open_error_);
+  return fault_of(FaultKind::timed_out,
+                  open_error_.empty() ? "no connection for the probe (" + where_ + ")" : open_error_);
 }
 
 std::optional<Fault> Pool::Inside::judge_probe(const Result<Rows, SqlError>& answer,
@@ -391,7 +399,8 @@ int Pool::Inside::live() const noexcept {
 
 int Pool::Inside::lendable() const noexcept {
   int n = live();
-  for (const auto& slot : slots_) n -= slot->reserved && !slot->dead && !slot->connection->broken() ? 1 : 0;
+  for (const auto& slot : slots_)
+    n -= slot->reserved && !slot->dead && !slot->connection->broken() ? 1 : 0;
   return n;
 }
 

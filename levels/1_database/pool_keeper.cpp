@@ -12,10 +12,10 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr auto kLongestSleep = std::chrono::seconds(1);   // calls with the usual patience are looked at so often
-constexpr auto kReconnect = std::chrono::seconds(2);      // the one attempt after all were lost
-constexpr auto kOneMore = std::chrono::seconds(5);        // an attempt while others serve
-constexpr auto kPause = std::chrono::milliseconds(50);    // between the steps of the slow start
+constexpr auto kLongestSleep = std::chrono::seconds(1);  // calls with the usual patience are looked at so often
+constexpr auto kReconnect = std::chrono::seconds(2);     // the one attempt after all were lost
+constexpr auto kOneMore = std::chrono::seconds(5);       // an attempt while others serve
+constexpr auto kPause = std::chrono::milliseconds(50);   // between the steps of the slow start
 
 bool has_ended(int socket) noexcept {
   pollfd file{socket, POLLRDHUP, 0};
@@ -184,13 +184,12 @@ void Pool::Inside::open_one(Lock& lock) {
 void Pool::Inside::joined(std::unique_ptr<Connection> connection) {
   Slot& slot = *find(connection.get());
   const bool alone = live() == 0;
-  const bool has_reserved = std::any_of(slots_.begin(), slots_.end(), [](const auto& s) {
-    return s->reserved && !s->dead && !s->connection->broken();
-  });
+  const bool has_reserved = std::any_of(
+      slots_.begin(), slots_.end(), [](const auto& s) { return s->reserved && !s->dead && !s->connection->broken(); });
   slot.reserved = settings_.size >= 2 && !has_reserved && lendable() >= 1;
-  slot.retire_at = parts_.time.now() + std::chrono::duration_cast<Duration>(std::chrono::duration<double>(
-                                           static_cast<double>(settings_.lifetime.count()) *
-                                           (0.8 + 0.4 * parts_.chance())));
+  slot.retire_at =
+      parts_.time.now() + std::chrono::duration_cast<Duration>(std::chrono::duration<double>(
+                              static_cast<double>(settings_.lifetime.count()) * (0.8 + 0.4 * parts_.chance())));
   if (alone && urgent_) {  // the server came back within one attempt: slowly again
     target_ = 1;
     step_ = 1;
@@ -211,7 +210,8 @@ void Pool::Inside::slow_start(TimePoint now) {
   }
   step_ *= 2;
   target_ = std::min(settings_.size, target_ + step_);
-  open_at_ = now == TimePoint::min() ? now : now + std::chrono::duration_cast<Duration>(kPause * (0.5 + parts_.chance()));
+  open_at_ =
+      now == TimePoint::min() ? now : now + std::chrono::duration_cast<Duration>(kPause * (0.5 + parts_.chance()));
 }
 
 // `alone`: it was begun with no other connection there.

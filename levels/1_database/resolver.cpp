@@ -54,9 +54,7 @@ Resolver::Resolver(Lookup lookup) : inside_(std::make_shared<Inside>()) { inside
 
 Result<std::vector<std::string>> Resolver::resolve(const std::string& host, Patience& patience,
                                                    const TimeSource& time) {
-  auto fault = [&](std::string text) {
-    return Fault{1, 0, FaultKind::name_resolution, std::move(text), time.now()};
-  };
+  auto fault = [&](std::string text) { return Fault{1, 0, FaultKind::name_resolution, std::move(text), time.now()}; };
   std::unique_lock lock(inside_->mutex);
   std::shared_ptr<Question> mine;
   for (;;) {

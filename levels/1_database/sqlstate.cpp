@@ -9,9 +9,8 @@ namespace ratchet::db {
 namespace {
 
 bool is_sqlstate(std::string_view code) noexcept {
-  return code.size() == 5 && std::all_of(code.begin(), code.end(), [](char c) {
-           return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z');
-         });
+  return code.size() == 5 &&
+         std::all_of(code.begin(), code.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z'); });
 }
 
 bool contains(std::string_view text, std::string_view part) noexcept {
@@ -24,12 +23,12 @@ struct ByState {
 };
 // The first match counts.
 constexpr std::array kByState{
-    ByState{"08", FaultKind::connection_lost},      ByState{"25006", FaultKind::read_only},
-    ByState{"28", FaultKind::authentication},       ByState{"3D000", FaultKind::authentication},
-    ByState{"40003", FaultKind::connection_lost},   ByState{"42501", FaultKind::authorisation},
-    ByState{"53100", FaultKind::disk_full},         ByState{"53300", FaultKind::too_many_connections},
-    ByState{"55P03", FaultKind::timed_out},         ByState{"57014", FaultKind::timed_out},
-    ByState{"57P03", FaultKind::refused},           ByState{"57P", FaultKind::connection_lost},
+    ByState{"08", FaultKind::connection_lost},    ByState{"25006", FaultKind::read_only},
+    ByState{"28", FaultKind::authentication},     ByState{"3D000", FaultKind::authentication},
+    ByState{"40003", FaultKind::connection_lost}, ByState{"42501", FaultKind::authorisation},
+    ByState{"53100", FaultKind::disk_full},       ByState{"53300", FaultKind::too_many_connections},
+    ByState{"55P03", FaultKind::timed_out},       ByState{"57014", FaultKind::timed_out},
+    ByState{"57P03", FaultKind::refused},         ByState{"57P", FaultKind::connection_lost},
 };
 
 struct ByText {

@@ -1,5 +1,7 @@
 #include "levels/2_broker/producer.hpp"
 
+#include <pthread.h>
+
 #include <librdkafka/rdkafka.h>
 
 #include <algorithm>
@@ -285,6 +287,7 @@ std::optional<Fault> Producer::Inside::start(const BrokerSettings& settings) {
   main_.reset(rd_kafka_queue_get_main(kafka_));
   rd_kafka_set_log_queue(kafka_, nullptr);  // the main queue
   poller_ = std::thread([this] { poll(); });
+  pthread_setname_np(poller_.native_handle(), "producer");
   return std::nullopt;
 }
 

@@ -1,5 +1,7 @@
 #include "levels/2_broker/relay.hpp"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <cassert>
 #include <functional>
@@ -55,6 +57,7 @@ void Relay::Inside::start(Producer& producer, Incarnation incarnation) {
   finished_ = false;
   producer.set_sink(this);
   thread_ = std::thread([this] { run(); });
+  pthread_setname_np(thread_.native_handle(), "relay");
 }
 
 void Relay::Inside::stop(Patience& patience, Leave leave) {

@@ -20,9 +20,9 @@ constexpr seconds kNobodyProbes{60};
 constexpr milliseconds kLateWhenIdle{300};
 constexpr milliseconds kReserve{2000};  // for the pools and the exit
 constexpr milliseconds kRefuse{300};
-constexpr milliseconds kFinish{2000};     // for what is committed while only the broker is gone
+constexpr milliseconds kFinish{2000};  // for what is committed while only the broker is gone
 constexpr milliseconds kFallTotal{3000};
-constexpr milliseconds kLastWords{200};   // between telling whoever still waits and cutting
+constexpr milliseconds kLastWords{200};      // between telling whoever still waits and cutting
 constexpr milliseconds kPortPatience{3000};  // the reactor sweeps for at most 2 s
 constexpr milliseconds kCutPatience{1000};
 

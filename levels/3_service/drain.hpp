@@ -43,7 +43,8 @@ struct DrainReport {
 // "announce 0 ms (done), balancer 1360 ms (2 nodes stopped and idle), ..., late=1 cut=0"
 std::string to_string(const DrainReport& report);
 
-// Requests that wait for their commit, as the way out needs to know them. Their answers come from whoever deferred them.
+// Requests that wait for their commit, as the way out needs to know them. Their answers come from whoever deferred
+// them.
 struct Waiters {
   std::function<bool()> can_commit = [] { return true; };  // false: the database is gone, waiting is in vain
   std::function<void()> give_up_queued = [] {};            // who is not begun: nothing-stored
