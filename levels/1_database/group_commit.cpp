@@ -252,9 +252,10 @@ Result<Nothing> GroupCommit::Inside::start(Patience& patience) {
     mode_ = Mode::running;
     alive_ = static_cast<int>(committers_.size());
   }
-  for (auto& committer : committers_)
+  for (auto& committer : committers_) {
     committer->thread = std::thread([this, &me = *committer] { run(me); });
-  pthread_setname_np(committer->thread.native_handle(), "committer");
+    pthread_setname_np(committer->thread.native_handle(), "committer");
+  }
   return Nothing{};
 }
 
