@@ -43,7 +43,7 @@ TEST_CASE("load: the smallest file is enough") {
   CHECK(s.instance == "host-1");
   REQUIRE(s.pools.size() == 1);
   CHECK(s.pools.at("main").name == "main");
-  CHECK(s.pools.at("main").dsn == "host=127.0.0.1 port=5432 dbname=app user=ratchet_run");
+  CHECK(s.pools.at("main").dsn == "host=127.0.0.1 port=5432 dbname=app user=ratchetd");
   CHECK_FALSE(s.pools.at("main").password);
   CHECK(s.broker.bootstrap == std::vector<std::string>{"127.0.0.1:9092"});
   REQUIRE(s.routes.size() == 1);
