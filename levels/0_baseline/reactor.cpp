@@ -49,6 +49,7 @@ Reactor::Inside::Inside(Reactor& self, Options options, Service& service, const 
       idle_wait_(options_.limits.idle),
       write_wait_(options_.limits.body_wait),
       linger_wait_(kLinger) {
+  rejected_.emplace_back("out-of-files", metrics.rejected("out-of-files"));  // made while there are files
   if (epoll_ < 0 || wake_ < 0) throw std::system_error(errno, std::generic_category(), "reactor");
   epoll_event event{};
   event.events = EPOLLIN | EPOLLET;  // each write is one event; what it adds up to is never read

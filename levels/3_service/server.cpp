@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cassert>
 #include <mutex>
+#include <system_error>
 #include <utility>
 
 #include "levels/3_service/event_route.hpp"
@@ -145,8 +146,13 @@ Server::Inside::Inside(Parts parts)
 Result<Nothing> Server::Inside::open() {
   assert(reactor_ == nullptr);
   forget_all();
-  auto reactor = std::make_unique<Reactor>(Reactor::Options{"service", parts_.settings.service.limits}, *this,
-                                           parts_.time, parts_.log, parts_.metrics);
+  std::unique_ptr<Reactor> reactor;
+  try {
+    reactor = std::make_unique<Reactor>(Reactor::Options{"service", parts_.settings.service.limits}, *this, parts_.time,
+                                        parts_.log, parts_.metrics);
+  } catch (const std::system_error& error) {  // no descriptor or thread to be had
+    return Fault{kTopLevel, 0, FaultKind::out_of_files, std::string("service: ") + error.what(), parts_.time.now()};
+  }
   Reactor& ours = *reactor;
   {
     // Before it listens: the first outcome may come before listen() has returned.

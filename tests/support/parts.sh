@@ -42,6 +42,7 @@ part_plain() {
 
 export_sanitizers() {
   export ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:exitcode=99:allocator_may_return_null=1"
+  export LSAN_OPTIONS="suppressions=$PWD/tests/support/lsan.supp"
   export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1"
   export TSAN_OPTIONS="suppressions=$PWD/tests/support/tsan.supp:halt_on_error=1:exitcode=99"
   export RATCHET_SLOW=4
