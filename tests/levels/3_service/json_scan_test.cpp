@@ -230,7 +230,8 @@ rc::Gen<std::string> json_text(int depth) {
 }
 
 std::string mutated(std::string text) {
-  static constexpr std::string_view kBytes("\"\\{}[]:,0a-.eEu \t\n\x01\x7f\x80\xc3\xed\xf4\xff\0", 28);
+  static constexpr char kText[] = "\"\\{}[]:,0a-.eEu \t\n\x01\x7f\x80\xc3\xed\xf4\xff";  // and its final NUL
+  static constexpr std::string_view kBytes(kText, sizeof kText);
   for (int changes = *rc::gen::inRange(1, 4); changes > 0 && !text.empty(); changes--) {
     const auto at = *rc::gen::inRange<std::size_t>(0, text.size());
     const char byte = kBytes[*rc::gen::inRange<std::size_t>(0, kBytes.size())];
