@@ -32,6 +32,7 @@ constexpr std::size_t kLongestRequest = 16 * 1024;
 constexpr milliseconds kClientPatience{10'000};  // for its one line
 constexpr milliseconds kLook{20};                // while somebody waits for a level or for a command's reply
 constexpr milliseconds kRebind{1000};
+constexpr milliseconds kAcceptPause{100};
 constexpr const char* kAlarm = "control.socket";
 
 class Fd {
@@ -95,8 +96,8 @@ class Control::Inside {
     for (;;) {
       if (!listener_ && parts_.time.now() >= bind_at_) bind();
       std::vector<pollfd> ready{{*end_, POLLIN, 0}, {*listener_, POLLIN, 0}};
-      for (const auto& client : clients_)
-        ready.push_back({*client.fd, POLLIN, 0});
+      for (const auto& client : clients_)  // of one that waits only the hanging up matters, which is always told
+        ready.push_back({*client.fd, static_cast<short>(client.level || client.reply ? 0 : POLLIN), 0});
       if (::poll(ready.data(), ready.size(), patience()) < 0 && errno != EINTR) {
         parts_.log.error("control: poll failed", {{"reason", std::strerror(errno)}});
         return;
@@ -104,7 +105,12 @@ class Control::Inside {
       if (ready[0].revents != 0) return;
       auto seen = ready.begin() + 2;
       for (auto& client : clients_) {
-        if ((seen++)->revents != 0 && !client.level && !client.reply) read(client);
+        const short events = (seen++)->revents;
+        if (client.level || client.reply) {
+          client.done = (events & (POLLHUP | POLLERR)) != 0;
+        } else if (events != 0) {
+          read(client);
+        }
         look(client);
       }
       clients_.remove_if([](const Client& client) { return client.done; });
@@ -161,7 +167,10 @@ class Control::Inside {
 
   void accept() {
     Fd fd(::accept4(*listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (!fd) return;
+    if (!fd) {
+      if (errno != EAGAIN) ::poll(nullptr, 0, static_cast<int>(kAcceptPause.count()));  // out of files: it stays queued
+      return;
+    }
     clients_.push_back(Client{std::move(fd), parts_.time.now() + kClientPatience, {}, {}, {}, false});
     if (clients_.size() > kMostClients)
       answer(clients_.back(), refusal("too many clients on the control socket", true));

@@ -95,7 +95,7 @@ class Daemon::Inside {
     Systemd::Parts parts;
     parts.alive = [this] { return server.alive(time.now()); };
     parts.suffix = [this] { return request_rate(); };
-    parts.extend_by = std::max<Duration>(settings.service.drain.requests, seconds(15)) + seconds(5);
+    parts.extend_by = settings.service.drain.total + seconds(5);
     return parts;
   }
 

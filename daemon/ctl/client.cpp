@@ -11,6 +11,8 @@
 #include <cstring>
 #include <optional>
 
+#include "config/paths.hpp"
+
 namespace ratchet::ctl {
 namespace {
 
@@ -77,9 +79,7 @@ Answer judge(Json body) {
 std::string socket_path(const std::string& given) {
   if (!given.empty()) return given;
   if (const char* named = std::getenv("RATCHET_SOCKET"); named != nullptr && *named != '\0') return named;
-  if (const char* run = std::getenv("RUNTIME_DIRECTORY"); run != nullptr && *run != '\0')
-    return std::string(run) + "/control.sock";
-  return "/run/ratchetd/control.sock";
+  return default_control_path();
 }
 
 Answer Client::ask_within(const Json& request, milliseconds patience) const {

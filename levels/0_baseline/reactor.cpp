@@ -50,11 +50,17 @@ Reactor::Inside::Inside(Reactor& self, Options options, Service& service, const 
       write_wait_(options_.limits.body_wait),
       linger_wait_(kLinger) {
   rejected_.emplace_back("out-of-files", metrics.rejected("out-of-files"));  // made while there are files
-  if (epoll_ < 0 || wake_ < 0) throw std::system_error(errno, std::generic_category(), "reactor");
+  const auto fail = [this] {  // the destructor does not run
+    const int error = errno;
+    if (epoll_ >= 0) ::close(epoll_);
+    if (wake_ >= 0) ::close(wake_);
+    throw std::system_error(error, std::generic_category(), "reactor");
+  };
+  if (epoll_ < 0 || wake_ < 0) fail();
   epoll_event event{};
   event.events = EPOLLIN | EPOLLET;  // each write is one event; what it adds up to is never read
   event.data.u64 = kWakeTag;
-  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_, &event) != 0) throw std::system_error(errno, std::generic_category(), "reactor");
+  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_, &event) != 0) fail();
   writer_.set_time(time_.wall());
 }
 

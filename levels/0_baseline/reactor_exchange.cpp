@@ -79,12 +79,17 @@ bool Reactor::Inside::receive(Connection& c) {
 // `data` is out of the connection while it is used: an answer that fails gives the connection back, buffers and all.
 void Reactor::Inside::use(Connection& c, std::string data) {
   const std::size_t used = consume(c, data);
-  if (used == 0) c.in = std::move(data);
-  else keep_rest(c, std::string_view(data).substr(used));
+  if (used > 0) keep_rest(c, std::string_view(data).substr(used));
+  else if (is_reading(c)) c.in = std::move(data);
+}
+
+// Not a connection that was given back while its data was used: the next client to get its place would inherit them.
+bool Reactor::Inside::is_reading(const Connection& c) noexcept {
+  return c.state != State::free && c.state != State::lingering;
 }
 
 void Reactor::Inside::keep_rest(Connection& c, std::string_view rest) {
-  if (!rest.empty() && c.state != State::free && c.state != State::lingering) c.in.assign(rest);
+  if (!rest.empty() && is_reading(c)) c.in.assign(rest);
 }
 
 // Serves what is complete in `data`; returns how much of it is used up.

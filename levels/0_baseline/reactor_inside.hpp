@@ -89,6 +89,7 @@ class Reactor::Inside {
   std::size_t consume(Connection& c, std::string_view data);
   bool worth_scanning(const Connection& c, std::string_view rest) const noexcept;
   void begin_body(Connection& c, std::string_view rest);
+  static bool is_reading(const Connection& c) noexcept;
   void keep_rest(Connection& c, std::string_view rest);
   void settle(Connection& c);
   void serve(Connection& c, std::string_view request);

@@ -281,8 +281,11 @@ void GroupCommit::Inside::stop(Patience& patience, Leave leave) {
   end_queue_unstored();
   for (auto& committer : committers_)
     committer->thread.join();
-  for (auto& committer : committers_)
+  for (auto& committer : committers_) {
+    // Giving it back politely costs a round trip, which a frozen server never answers.
+    if (committer->lease && (leave == Leave::fault || patience.over(time_.now()))) (*committer->lease)->cut();
     give_lease_home(*committer);
+  }
   running_ = false;
 }
 
@@ -336,6 +339,7 @@ std::unique_ptr<Work> GroupCommit::Inside::next_work(Committer& me) {
       if (mode_ == Mode::dropping || (mode_ == Mode::finishing && queue_empty())) return nullptr;
     }
     if (!connected(me)) {
+      work_there_.notify_one();  // the call may have been for a committer that has a connection
       take_lease(me);
       continue;
     }

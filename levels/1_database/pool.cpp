@@ -253,7 +253,8 @@ void Pool::Inside::give_back(std::unique_ptr<Connection> connection) noexcept {
   const bool broken = slot->dead || connection->broken();
   if (broken) {
     remove(connection.get(), connection->loss());
-  } else if (phase_ != Phase::open || parts_.time.now() >= slot->retire_at) {
+  } else if (phase_ != Phase::open ||
+             (parts_.time.now() >= slot->retire_at && missing() == 0 && live() >= 2)) {  // never the last of a full server
     remove(connection.get(), {});
   } else {
     settle(*slot, std::move(connection));

@@ -355,7 +355,8 @@ void Producer::Inside::deliver(void* opaque, int code, std::string_view text) {
 }
 
 void Producer::Inside::delivery_callback(rd_kafka_t*, const rd_kafka_message_t* message, void* self) {
-  std::string_view text = message->err != 0 ? rd_kafka_message_errstr(message) : "";
+  // Not rd_kafka_message_errstr: of a produced message it returns the payload, and that does not end with a NUL.
+  std::string_view text = message->err != 0 ? rd_kafka_err2str(message->err) : "";
   static_cast<Inside*>(self)->deliver(message->_private, message->err, text);
 }
 

@@ -18,6 +18,7 @@ using namespace std::chrono_literals;
 constexpr int kLevel = 2;
 constexpr auto kLeaseWait = 250ms;
 constexpr auto kStopLook = 20ms;
+constexpr auto kServerFirst = 250ms;  // the server's own timeout comes before our watchdog
 constexpr BackoffSettings kBackoff{100ms, 2s, 10s};
 
 std::string text_of(const db::OutboxStats& stats) {
@@ -146,7 +147,7 @@ bool Relay::Inside::hurried() const noexcept {
 }
 
 TimePoint Relay::Inside::call_until() const noexcept {
-  TimePoint until = now() + parts_.pool.settings().statement;
+  TimePoint until = now() + parts_.pool.settings().statement + kServerFirst;
   return going() ? until : std::min(until, patience_->deadline());
 }
 
@@ -158,7 +159,7 @@ void Relay::Inside::run() {
     TimePoint begun = now();
     session();
     backoff.held_for(now() - begun);
-    rest(now() + backoff.next(chance()));
+    if (going()) rest(now() + backoff.next(chance()));
   }
   std::lock_guard lock(mutex_);
   finished_ = true;

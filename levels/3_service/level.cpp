@@ -27,7 +27,10 @@ class HeldService final : public HeldLevel {
         incarnation_(incarnation) {}
   HeldService(const HeldService&) = delete;
   HeldService& operator=(const HeldService&) = delete;
-  ~HeldService() override { server_.close(); }
+  ~HeldService() override {
+    server_.close();
+    health_.set_draining(false);  // from here on the board alone says why we are not ready
+  }
 
   std::optional<Fault> probe(Patience&) override {
     const TimePoint now = time_.now();
