@@ -7,13 +7,14 @@ cd "$(dirname "$0")/.." || exit
 
 usage() {
   cat <<'TEXT'
-usage: tests/run.sh [--asan] [--tsan] [--debian13] [--fuzz] [--tidy] [--all]
+usage: tests/run.sh [--asan] [--tsan] [--debian13] [--fuzz] [--tidy] [--ci] [--all]
   (no option)  unit, property and scenario tests, tests against real PostgreSQL and Kafka, system tests, style
   --asan       the same programs under ASan + UBSan, and a subset of the system tests
   --tsan       the same programs under TSan, and a subset of the system tests
   --debian13   builds with warnings as errors in a Debian 13 root and runs the unit tests there
   --fuzz       each fuzzer for 30 s
   --tidy       clang-tidy over config/, levels/ and daemon/
+  --ci         what every change must pass: the plain run, asan, debian13, fuzz
   --all        everything above
 Exit: 0 when nothing failed.
 TEXT
@@ -23,6 +24,7 @@ parts=()
 for word in "$@"; do
   case $word in
     --asan | --tsan | --debian13 | --fuzz | --tidy) parts+=("${word#--}") ;;
+    --ci) parts=(plain asan debian13 fuzz) ;;
     --all) parts=(plain asan tsan debian13 fuzz tidy) ;;
     -h | --help) usage; exit 0 ;;
     *) usage >&2; exit 64 ;;
