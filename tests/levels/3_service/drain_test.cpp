@@ -84,11 +84,11 @@ struct House {
   bool port_closes() {
     return comes_true([this] { return reactor.port_closed(); });
   }
-  const StageReport* stage(std::string_view name) const {
+  StageReport stage(std::string_view name) const {
     for (const auto& s : report.stages) {
-      if (s.stage == name) return &s;
+      if (s.stage == name) return s;
     }
-    return nullptr;
+    return {name, {}, "there was no such stage"};
   }
   std::vector<std::string> stages() const {
     std::vector<std::string> names;
@@ -125,10 +125,10 @@ TEST_CASE("drain: with nobody there it ends at once, stage by stage") {
   house.start_drain();
   house.join();
   CHECK(house.stages() == std::vector<std::string>{"announce", "balancer", "close port", "late", "requests"});
-  CHECK(house.stage("balancer")->ended_by == "nobody probes");
-  CHECK(house.stage("close port")->ended_by == "closed");
-  CHECK(house.stage("late")->ended_by == "no connection");
-  CHECK(house.stage("requests")->ended_by == "none left");
+  CHECK(house.stage("balancer").ended_by == "nobody probes");
+  CHECK(house.stage("close port").ended_by == "closed");
+  CHECK(house.stage("late").ended_by == "no connection");
+  CHECK(house.stage("requests").ended_by == "none left");
   CHECK(house.report.cut_requests == 0);
   CHECK(house.reactor.port_closed());
   CHECK_FALSE(RawHttp(house.port).connected());
@@ -154,7 +154,7 @@ TEST_CASE("drain: while it waits for the balancer it accepts, serves, and says C
   CHECK(kept.ends());
   house.patience.shrink_to(house.time.now());
   house.join();
-  CHECK(house.stage("balancer")->ended_by == "out of patience");
+  CHECK(house.stage("balancer").ended_by == "out of patience");
 }
 
 TEST_CASE("drain: the balancer's wait ends when every node says it has stopped and is idle") {
@@ -173,8 +173,8 @@ TEST_CASE("drain: the balancer's wait ends when every node says it has stopped a
   CHECK_FALSE(house.reactor.port_closed());
   both("NOLB", "DOWN; scur=0/2");
   house.join();
-  CHECK(house.stage("balancer")->ended_by == "2 nodes stopped and idle");
-  CHECK(house.stage("balancer")->took < seconds(15));
+  CHECK(house.stage("balancer").ended_by == "2 nodes stopped and idle");
+  CHECK(house.stage("balancer").took < seconds(15));
 }
 
 TEST_CASE("drain: a node that has stopped but still has connections in use is waited for") {
@@ -187,7 +187,7 @@ TEST_CASE("drain: a node that has stopped but still has connections in use is wa
   probe(house.port, "NOLB; name=be/s; node=lb1; weight=1/1; scur=1/1");
   house.start_drain();
   house.join();
-  CHECK(house.stage("balancer")->ended_by == "cap");
+  CHECK(house.stage("balancer").ended_by == "cap");
 }
 
 TEST_CASE("drain: when every node is idle, late requests are waited for 300 ms only") {
@@ -198,10 +198,10 @@ TEST_CASE("drain: when every node is idle, late requests are waited for 300 ms o
   probe(house.port, "NOLB; name=be/s; node=lb1; weight=1/1; scur=0/0");
   house.start_drain();
   house.join();
-  CHECK(house.stage("balancer")->ended_by == "1 node stopped and idle");
-  CHECK(house.stage("late")->ended_by == "time");
-  CHECK(house.stage("late")->took >= milliseconds(300));
-  CHECK(house.stage("late")->took < seconds(10));
+  CHECK(house.stage("balancer").ended_by == "1 node stopped and idle");
+  CHECK(house.stage("late").ended_by == "time");
+  CHECK(house.stage("late").took >= milliseconds(300));
+  CHECK(house.stage("late").took < seconds(10));
   CHECK(silent.ends());
 }
 
@@ -215,8 +215,8 @@ TEST_CASE("drain: without the header it waits four of the observed intervals") {
   REQUIRE(interval);
   house.start_drain();
   house.join();
-  CHECK(house.stage("balancer")->ended_by == "4 probe intervals");
-  CHECK(house.stage("balancer")->took >= 4 * *interval);
+  CHECK(house.stage("balancer").ended_by == "4 probe intervals");
+  CHECK(house.stage("balancer").took >= 4 * *interval);
 }
 
 TEST_CASE("drain: lb_wait none and a number are obeyed") {
@@ -226,14 +226,14 @@ TEST_CASE("drain: lb_wait none and a number are obeyed") {
     house.settings.lb_wait = milliseconds(0);
     house.start_drain();
     house.join();
-    CHECK(house.stage("balancer")->ended_by == "not wanted");
+    CHECK(house.stage("balancer").ended_by == "not wanted");
   }
   SECTION("a number") {
     house.settings.lb_wait = milliseconds(50);
     house.start_drain();
     house.join();
-    CHECK(house.stage("balancer")->ended_by == "waited as configured");
-    CHECK(house.stage("balancer")->took >= milliseconds(50));
+    CHECK(house.stage("balancer").ended_by == "waited as configured");
+    CHECK(house.stage("balancer").took >= milliseconds(50));
   }
 }
 
@@ -246,9 +246,9 @@ TEST_CASE("drain: no stage takes what later ones need") {
   house.settings.flush = milliseconds(100);
   house.start_drain();
   house.join();
-  CHECK(house.stage("balancer")->ended_by == "cap");
-  CHECK(house.stage("balancer")->took < seconds(15));
-  CHECK(house.stage("balancer")->took >= milliseconds(200));  // 3500 - 100 - 2000 - 1000 - 200
+  CHECK(house.stage("balancer").ended_by == "cap");
+  CHECK(house.stage("balancer").took < seconds(15));
+  CHECK(house.stage("balancer").took >= milliseconds(200));  // 3500 - 100 - 2000 - 1000 - 200
 }
 
 TEST_CASE("drain: a late request on an idle connection is answered after the port has closed") {
@@ -285,7 +285,7 @@ TEST_CASE("drain: requests in flight are finished before it ends") {
   CHECK(answer->status == 202);
   CHECK(answer->header("connection") == "close");
   house.join();
-  CHECK(house.stage("requests")->ended_by == "none left");
+  CHECK(house.stage("requests").ended_by == "none left");
   CHECK(house.report.cut_requests == 0);
 }
 
@@ -301,7 +301,7 @@ TEST_CASE("drain: at the cap what is left is cut and counted") {
   REQUIRE(comes_true([&] { return house.reactor.counts().deferred == 2; }));
   house.start_drain();
   house.join();
-  CHECK(house.stage("requests")->ended_by == "cap");
+  CHECK(house.stage("requests").ended_by == "cap");
   CHECK(house.report.cut_requests == 2);
   CHECK(house.reactor.counts().open == 0);
   CHECK_FALSE(first.read());
@@ -317,8 +317,8 @@ TEST_CASE("drain: losing patience ends every wait at once, also one that has beg
   REQUIRE(house.announced());
   house.patience.shrink_to(house.time.now());
   house.join();
-  CHECK(house.stage("balancer")->ended_by == "out of patience");
-  CHECK(house.stage("requests")->ended_by == "out of patience");
+  CHECK(house.stage("balancer").ended_by == "out of patience");
+  CHECK(house.stage("requests").ended_by == "out of patience");
   CHECK(house.report.cut_requests == 1);
   CHECK(house.reactor.port_closed());
   CHECK(house.reactor.counts().open == 0);
@@ -384,7 +384,7 @@ TEST_CASE("fall: whoever comes is told 503 for a moment, then the port closes, a
   CHECK(outcome->status == 202);
   house.join();
   CHECK(house.stages() == std::vector<std::string>{"announce", "refuse", "close port", "finish", "requests"});
-  CHECK(house.stage("refuse")->took >= milliseconds(300));
+  CHECK(house.stage("refuse").took >= milliseconds(300));
   CHECK(house.report.cut_requests == 0);
 }
 
@@ -398,7 +398,7 @@ TEST_CASE("fall: who waits in vain is given up at once, and who waits for good r
     house.start_fall();
     house.join();
     CHECK(gave_up >= 1);
-    CHECK(house.stage("finish")->ended_by == "cannot commit");
+    CHECK(house.stage("finish").ended_by == "cannot commit");
   }
   SECTION("only the broker is gone") {
     RawHttp slow(house.port);
@@ -410,7 +410,7 @@ TEST_CASE("fall: who waits in vain is given up at once, and who waits for good r
     CHECK(outcome->status == 202);
     house.join();
     CHECK(gave_up == 1);
-    CHECK(house.stage("finish")->ended_by == "time");
+    CHECK(house.stage("finish").ended_by == "time");
     CHECK(house.report.cut_requests == 0);
   }
 }
@@ -422,7 +422,7 @@ TEST_CASE("fall: what gets no outcome is cut within three seconds") {
   REQUIRE(comes_true([&] { return house.reactor.counts().deferred == 1; }));
   house.start_fall();
   house.join();
-  CHECK(house.stage("requests")->ended_by == "cap");
+  CHECK(house.stage("requests").ended_by == "cap");
   CHECK(house.report.cut_requests == 1);
 }
 
@@ -434,7 +434,7 @@ TEST_CASE("fall: a deeper fall, which takes the patience, ends it at once") {
   house.patience.shrink_to(house.time.now());
   house.start_fall();
   house.join();
-  CHECK(house.stage("refuse")->ended_by == "out of patience");
-  CHECK(house.stage("requests")->ended_by == "out of patience");
+  CHECK(house.stage("refuse").ended_by == "out of patience");
+  CHECK(house.stage("requests").ended_by == "out of patience");
   CHECK(house.report.cut_requests == 1);
 }
