@@ -363,7 +363,8 @@ void Postgres::create_database(const std::string& name, const std::string& owner
 }
 
 int Postgres::terminate_backends(const std::string& where) {
-  return std::stoi(sql("select count(pg_terminate_backend(pid)) from pg_stat_activity "
+  // A backend that has just gone by itself is a warning, which would stand before the number.
+  return std::stoi(sql("set client_min_messages = error; select count(pg_terminate_backend(pid)) from pg_stat_activity "
                        "where backend_type = 'client backend' and pid <> pg_backend_pid() and (" + where + ")"));
 }
 
