@@ -412,6 +412,25 @@ TEST_CASE("reactor: many deferred requests are answered from another thread") {
   CHECK(f.reactor.counts().open == kClients);
 }
 
+TEST_CASE("reactor: what a client that left had sent is not taken for the next client's") {
+  Fixture f;
+  for (std::size_t round = 0; round < 20; ++round) {
+    {  // a request that waits, the head of the next one, and gone
+      Client gone(f.reactor.port());
+      REQUIRE(gone.send("GET /defer HTTP/1.1\r\nHost: a\r\n\r\n"
+                "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 60\r\n\r\n"));
+      f.service.ticket(round);
+    }
+    f.answer(f.service.ticket(round), "too late");
+    Client next(f.reactor.port());
+    REQUIRE(next.send(get("/mine")));
+    const auto r = next.receive();
+    REQUIRE(r);
+    CHECK(r->status == 200);
+    CHECK(r->body == "GET /mine ");
+  }
+}
+
 TEST_CASE("reactor: an answer for a connection that is gone reaches nobody else") {
   Fixture f;
   std::optional<Client> first(std::in_place, f.reactor.port());
