@@ -45,8 +45,10 @@ def wait_for(what, condition, seconds=60):
 
 
 def children(pid):
-    out = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
-    return [int(p) for p in out]
+    try:
+        return [int(p) for task in Path(f"/proc/{pid}/task").iterdir() for p in (task / "children").read_text().split()]
+    except OSError:  # it has gone
+        return []
 
 
 def alive(pid):
@@ -66,22 +68,31 @@ def send_tree(pid, sig):
 
 
 class Postgres:
-    def __init__(self, **settings):
+    """`net`: in a network of its own (see faults.py). `env`: of the server's processes. `disk`: a folder for its data."""
+
+    def __init__(self, net=None, env=None, disk=None, **settings):
         bins = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: float(p.parts[-3]))
         self.bin = bins[-1].parent
         self.dir = Path(tempfile.mkdtemp(prefix="ratchet-pg-"))
-        self.port = free_ports(1)[0]
+        self.port, self.net, self.env = free_ports(1)[0], net, env
+        self.host = net.address if net else "127.0.0.1"
         self.user = "postgres" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
         if os.getuid() == 0:
             shutil.chown(self.dir, "postgres")
         self.dir.chmod(0o755)
-        self.data = self.dir / "data"
-        self.run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
-        lines = {"port": self.port, "listen_addresses": "'127.0.0.1'", "unix_socket_directories": f"'{self.dir}'", "max_connections": 100,
+        self.data = (disk or self.dir) / "data"
+        self.pid, self.dying = None, []
+        self.make_data()
+        lines = {"port": self.port, "listen_addresses": f"'{self.host}'", "unix_socket_directories": f"'{self.dir}'", "max_connections": 100,
                  "max_prepared_transactions": 20, "log_min_messages": "fatal", **settings}
         with open(self.data / "postgresql.conf", "a") as f:
             f.writelines(f"{k} = {v}\n" for k, v in lines.items())
-        self.pid, self.dying = None, []
+
+    def make_data(self):
+        self.run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+        if self.net:
+            with open(self.data / "pg_hba.conf", "a") as f:
+                f.write("host all all all trust\nhost replication all all trust\n")
 
     def as_user(self, *command):
         if os.getuid() == 0:
@@ -95,22 +106,26 @@ class Postgres:
         wait_for("the crashed server's processes gone", lambda: not any(alive(pid) for pid in self.dying))
         with open(self.dir / "log", "ab") as log:
             # Our own child, so that a killed one is reaped: a zombie's postmaster.pid would stop the next one.
-            self.process = subprocess.Popen(self.as_user(self.bin / "postgres", "-D", self.data), cwd="/", stdout=log, stderr=log)
+            command = [*(self.net.inside if self.net else []), *self.as_user(self.bin / "postgres", "-D", self.data)]
+            self.process = subprocess.Popen(command, cwd="/", stdout=log, stderr=log, env={**os.environ, **(self.env or {})})
         self.pid = self.process.pid
         wait_for("PostgreSQL answers", lambda: self.run("pg_isready", "-q", "-h", self.dir, "-p", self.port, check=False).returncode == 0)
         return self
 
     def dsn(self, user="postgres", db="app"):
-        return f"host=127.0.0.1 port={self.port} dbname={db} user={user}"
+        return f"host={self.host} port={self.port} dbname={db} user={user}"
 
     def sql(self, text, db="app"):
         out = self.run("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", self.dir, "-p", self.port, "-U", "postgres", "-d", db, "-c", text)
         return out.stdout.strip()
 
     def kill(self):  # a crash: postmaster first, so that nobody cleans up; its children see that and go
-        self.dying = [self.pid, *children(self.pid)]
+        self.dying = self.tree()
         self.process.kill()
         self.process.wait()
+
+    def tree(self):
+        return [self.pid, *children(self.pid)]
 
     def freeze(self):
         send_tree(self.pid, signal.SIGSTOP)
@@ -130,6 +145,20 @@ class Postgres:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
+class Standby(Postgres):
+    """A streaming replica of a running server."""
+
+    def __init__(self, primary, **settings):
+        self.primary = primary
+        super().__init__(**settings)
+
+    def make_data(self):
+        self.run("pg_basebackup", "-D", self.data, "-R", "-X", "stream", "-h", self.primary.dir, "-p", self.primary.port, "-U", "postgres")
+
+    def promote(self):
+        self.run("pg_ctl", "promote", "-w", "-D", self.data)
+
+
 KAFKA_VERSION = "3.9.1"
 
 
@@ -140,15 +169,16 @@ def kafka_jars():
 
 
 class Kafka:
-    """One real Apache Kafka broker (KRaft)."""
+    """One real Apache Kafka broker (KRaft). `net`: in a network of its own (see faults.py)."""
 
-    def __init__(self, **settings):
+    def __init__(self, net=None, **settings):
         self.jars = kafka_jars()
+        self.net, self.host = net, net.address if net else "127.0.0.1"
         self.dir = Path(tempfile.mkdtemp(prefix="ratchet-kafka-"))
         self.port, controller = free_ports(2)
         properties = {
             "process.roles": "broker,controller", "node.id": 1, "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}", "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            "listeners": f"PLAINTEXT://{self.host}:{self.port},CONTROLLER://127.0.0.1:{controller}", "advertised.listeners": f"PLAINTEXT://{self.host}:{self.port}",
             "controller.listener.names": "CONTROLLER", "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "log.dirs": self.dir / "logs", "offsets.topic.replication.factor": 1, "transaction.state.log.replication.factor": 1,
             "transaction.state.log.min.isr": 1, "group.initial.rebalance.delay.ms": 0, "auto.create.topics.enable": "false", **settings}
@@ -163,12 +193,15 @@ class Kafka:
 
     @property
     def bootstrap(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
+
+    def launch(self):
+        self.log = open(self.dir / "log", "ab")
+        self.process = subprocess.Popen([*(self.net.inside if self.net else []), "java", "-Xms128m", "-Xmx384m", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp",
+                                         f"{self.jars}/*", "kafka.Kafka", str(self.config)], stdout=self.log, stderr=self.log)
 
     def start(self, topics=()):
-        self.log = open(self.dir / "log", "ab")
-        self.process = subprocess.Popen(["java", "-Xms128m", "-Xmx384m", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp",
-                                         f"{self.jars}/*", "kafka.Kafka", str(self.config)], stdout=self.log, stderr=self.log)
+        self.launch()
         wait_for("Kafka answers", self.answers, 120)
         for topic in topics:
             self.create_topic(topic)
@@ -230,7 +263,8 @@ class Kafka:
 class Daemon:
     """One ratchetd with a configuration of its own."""
 
-    def __init__(self, dsn, bootstrap, routes=None, **changes):
+    def __init__(self, dsn, bootstrap, routes=None, prefix=(), **changes):
+        self.prefix = list(prefix)  # a command that ends in exec: the process is the daemon's own
         self.dir = Path(tempfile.mkdtemp(prefix="ratchet-d-"))
         self.http_port, self.ops_port = free_ports(2)
         self.socket = self.dir / "control.sock"
@@ -261,7 +295,7 @@ class Daemon:
 
     def start(self, env=None):
         self.log = open(self.dir / "log", "ab")
-        self.process = subprocess.Popen([str(RATCHETD), "--config", str(self.config_file)], stdout=self.log, stderr=self.log, env={**os.environ, **(env or {})})
+        self.process = subprocess.Popen([*self.prefix, str(RATCHETD), "--config", str(self.config_file)], stdout=self.log, stderr=self.log, env={**os.environ, **(env or {})})
         return self
 
     def migrate(self, owner_dsn):
