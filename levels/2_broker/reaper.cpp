@@ -10,7 +10,7 @@
 namespace ratchet::kafka {
 namespace {
 
-constexpr auto kLastWait = std::chrono::seconds(2);
+constexpr auto kLastWait = std::chrono::milliseconds(500);  // a stop may have used all its budget by now
 constexpr std::string_view kAlarm = "broker.reaper";
 
 }  // namespace

@@ -248,3 +248,16 @@ class Clock:
 
     def remove(self):
         shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def seeded():
+    """Chance that can be repeated: RATCHET_SEED=N runs N again."""
+    seed = int(os.environ.get("RATCHET_SEED") or random.SystemRandom().randrange(2**31))
+    print(f"RATCHET_SEED={seed}", flush=True)
+    return random.Random(seed)
+
+
+def with_resolver(file, address):
+    """A command prefix: the process asks this name server, and nobody else's names are touched."""
+    file.write_text(f"nameserver {address}\n")
+    return ["unshare", "-m", "sh", "-c", f"mount --bind '{file}' /etc/resolv.conf && exec \"$0\" \"$@\""]

@@ -302,7 +302,8 @@ class Daemon:
         subprocess.run([str(RATCHETD), "migrate", "--config", str(self.config_file), "--dsn", owner_dsn], check=True, capture_output=True, text=True)
 
     def log_text(self):
-        return (self.dir / "log").read_text(errors="replace")
+        log = self.dir / "log"
+        return log.read_text(errors="replace") if log.exists() else ""  # never started
 
     def get(self, path, port=None, timeout=10):
         """(status, headers, body); status 0: nobody answered."""
