@@ -105,7 +105,7 @@ Result<std::unique_ptr<HeldLevel>> BrokerLevel::raise(Patience& patience, Incarn
     producer = make(smaller, patience, incarnation);
     if (!producer) return std::move(producer).error();
   }
-  relay_.start(**producer, incarnation);
+  if (auto started = relay_.start(**producer, incarnation); !started) return std::move(started).error();
   return std::unique_ptr<HeldLevel>(
       std::make_unique<HeldBroker>(*std::move(producer), topics_, flush_, relay_, parts_.time));
 }

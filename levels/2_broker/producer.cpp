@@ -1,7 +1,5 @@
 #include "levels/2_broker/producer.hpp"
 
-#include <pthread.h>
-
 #include <librdkafka/rdkafka.h>
 
 #include <algorithm>
@@ -14,6 +12,7 @@
 #include <string>
 #include <thread>
 
+#include "levels/0_baseline/thread.hpp"
 #include "levels/2_broker/in_flight.hpp"
 #include "levels/2_broker/verdict.hpp"
 
@@ -282,12 +281,16 @@ std::optional<Fault> Producer::Inside::start(const BrokerSettings& settings) {
   rd_kafka_conf_set_log_cb(conf.get(), log_callback);
   std::array<char, 512> why{};
   kafka_ = rd_kafka_new(RD_KAFKA_PRODUCER, conf.get(), why.data(), why.size());
-  if (kafka_ == nullptr) return fault(FaultKind::unknown, why.data());
+  if (kafka_ == nullptr) {  // it starts threads of its own
+    bool no_thread = rd_kafka_last_error() == RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE;
+    return fault(no_thread ? FaultKind::out_of_files : FaultKind::unknown, why.data());
+  }
   static_cast<void>(conf.release());  // librdkafka's now
   main_.reset(rd_kafka_queue_get_main(kafka_));
   rd_kafka_set_log_queue(kafka_, nullptr);  // the main queue
-  poller_ = std::thread([this] { poll(); });
-  pthread_setname_np(poller_.native_handle(), "producer");
+  if (auto none = start_thread(poller_, "producer", [this] { poll(); })) {
+    return fault(FaultKind::out_of_files, *std::move(none));
+  }
   return std::nullopt;
 }
 
@@ -499,6 +502,9 @@ Result<std::unique_ptr<Producer>> Producer::create(const BrokerSettings& setting
     return Fault{kLevel, incarnation, FaultKind::timed_out,
                  "broker: " + std::to_string(Reaper::kMost) + " old producers are still being destroyed",
                  parts.time.now()};
+  }
+  if (auto none = parts.reaper->ready()) {
+    return Fault{kLevel, incarnation, FaultKind::out_of_files, "broker: " + *std::move(none), parts.time.now()};
   }
   auto inside = std::make_unique<Inside>(incarnation, std::move(parts));
   if (auto wrong = inside->start(settings)) return *wrong;

@@ -7,6 +7,8 @@
 #include <string>
 #include <thread>
 
+#include "levels/0_baseline/thread.hpp"
+
 namespace ratchet::kafka {
 namespace {
 
@@ -20,7 +22,8 @@ struct Reaper::Shared {
   std::mutex mutex;
   std::condition_variable changed;
   std::deque<std::function<void()>> waiting;
-  int pending = 0;  // waiting, or under way
+  int pending = 0;       // waiting, or under way
+  bool running = false;  // the thread has been started
   bool closed = false;
   Log* log;            // null once the Reaper is gone
   AlarmBoard* alarms;  // likewise
@@ -56,9 +59,7 @@ struct Reaper::Shared {
   }
 };
 
-Reaper::Reaper(Log& log, AlarmBoard& alarms) : shared_(std::make_shared<Shared>(log, alarms)) {
-  std::thread([shared = shared_] { Shared::run(shared); }).detach();
-}
+Reaper::Reaper(Log& log, AlarmBoard& alarms) : shared_(std::make_shared<Shared>(log, alarms)) {}
 
 Reaper::~Reaper() {
   std::unique_lock lock(shared_->mutex);
@@ -70,6 +71,16 @@ Reaper::~Reaper() {
   }
   shared_->log = nullptr;
   shared_->alarms = nullptr;
+}
+
+std::optional<std::string> Reaper::ready() {
+  std::lock_guard lock(shared_->mutex);
+  if (shared_->running) return std::nullopt;
+  std::thread thread;
+  if (auto none = start_thread(thread, "reaper", [shared = shared_] { Shared::run(shared); })) return none;
+  thread.detach();
+  shared_->running = true;
+  return std::nullopt;
 }
 
 void Reaper::take(std::function<void()> destroy) {

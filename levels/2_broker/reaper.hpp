@@ -4,6 +4,8 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "levels/0_baseline/alarm_board.hpp"
 #include "levels/0_baseline/log.hpp"
@@ -20,8 +22,11 @@ class Reaper {
   Reaper(const Reaper&) = delete;
   Reaper& operator=(const Reaper&) = delete;
 
-  // Runs `destroy` soon, on the reaper's thread. Never blocks, never refuses: whoever makes producers asks `full`
-  // first, so there are never more than `kMost`. Any thread.
+  // Before each producer: starts the thread if it does not run yet. Empty: it runs; else why not. Any thread.
+  std::optional<std::string> ready();
+
+  // Runs `destroy` soon, on the reaper's thread. Never blocks, never refuses: whoever makes producers asks `ready` and
+  // `full` first, so there are never more than `kMost`. Any thread.
   void take(std::function<void()> destroy);
 
   // Too many are still being destroyed: make no new one. Any thread.

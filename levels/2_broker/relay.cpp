@@ -1,11 +1,10 @@
 #include "levels/2_broker/relay.hpp"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <cassert>
 #include <functional>
 
+#include "levels/0_baseline/thread.hpp"
 #include "levels/2_broker/relay_inside.hpp"
 #include "levels/2_broker/verdict.hpp"
 #include "levels/core/backoff.hpp"
@@ -19,6 +18,7 @@ constexpr int kLevel = 2;
 constexpr auto kLeaseWait = 250ms;
 constexpr auto kStopLook = 20ms;
 constexpr auto kServerFirst = 250ms;  // the server's own timeout comes before our watchdog
+constexpr auto kPatient = 10min;      // see Session::acquire_patiently
 constexpr BackoffSettings kBackoff{100ms, 2s, 10s};
 
 std::string text_of(const db::OutboxStats& stats) {
@@ -50,15 +50,19 @@ Relay::Inside::~Inside() {
   stop(none, Leave::fault);
 }
 
-void Relay::Inside::start(Producer& producer, Incarnation incarnation) {
+Result<Nothing> Relay::Inside::start(Producer& producer, Incarnation incarnation) {
   assert(!thread_.joinable());
   producer_ = &producer;
   incarnation_ = incarnation;
   course_ = Course::going;
   finished_ = false;
   producer.set_sink(this);
-  thread_ = std::thread([this] { run(); });
-  pthread_setname_np(thread_.native_handle(), "relay");
+  auto none = start_thread(thread_, "relay", [this] { run(); });
+  if (!none) return Nothing{};
+  finished_ = true;
+  producer.set_sink(nullptr);
+  producer_ = nullptr;
+  return Fault{kLevel, incarnation, FaultKind::out_of_files, "broker: relay: " + *std::move(none), now()};
 }
 
 void Relay::Inside::stop(Patience& patience, Leave leave) {
@@ -151,6 +155,10 @@ TimePoint Relay::Inside::call_until() const noexcept {
   return going() ? until : std::min(until, patience_->deadline());
 }
 
+TimePoint Relay::Inside::patient_until() const noexcept {
+  return going() ? now() + kPatient + kServerFirst : patience_->deadline();
+}
+
 // ---- the thread --------------------------------------------------------------------------------------------------
 
 void Relay::Inside::run() {
@@ -219,7 +227,9 @@ void Relay::Inside::judge_budget(const db::OutboxStats& stats) {
 
 Relay::Relay(Parts parts) : inside_(std::make_unique<Inside>(std::move(parts))) {}
 Relay::~Relay() = default;
-void Relay::start(Producer& producer, Incarnation incarnation) { inside_->start(producer, incarnation); }
+Result<Nothing> Relay::start(Producer& producer, Incarnation incarnation) {
+  return inside_->start(producer, incarnation);
+}
 void Relay::stop(Patience& patience, Leave leave) { inside_->stop(patience, leave); }
 void Relay::wake() noexcept { inside_->wake(); }
 void Relay::pause(bool paused) noexcept { inside_->pause(paused); }

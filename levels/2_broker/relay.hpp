@@ -20,12 +20,12 @@ namespace ratchet::kafka {
 
 // How often and how long. What is here by default is what is measured and shipped; tests make it smaller.
 struct RelayTuning {
-  Duration ttl = std::chrono::seconds(10);              // of the lease
-  Duration beat = std::chrono::seconds(3);              // renews it
-  Duration save = std::chrono::milliseconds(100);       // the cursor, at most this often
-  Duration poll_least = std::chrono::milliseconds(5);   // after a page; also the least time between two small pages
-  Duration gather = std::chrono::milliseconds(12);      // least time between two pages of `many` rows or more
-  int many = 40;                                        // a stream, no trickle: the broker pays by request, not by record
+  Duration ttl = std::chrono::seconds(10);             // of the lease
+  Duration beat = std::chrono::seconds(3);             // renews it
+  Duration save = std::chrono::milliseconds(100);      // the cursor, at most this often
+  Duration poll_least = std::chrono::milliseconds(5);  // after a page; also the least time between two small pages
+  Duration gather = std::chrono::milliseconds(12);     // least time between two pages of `many` rows or more
+  int many = 40;  // a stream, no trickle: the broker pays by request, not by record
   Duration poll_most = std::chrono::milliseconds(100);  // after many empty ones
   Duration standby = std::chrono::seconds(1);           // asks for the lease after one to two of these
   Duration unacknowledged = std::chrono::seconds(10);   // the oldest record: then the broker is lost
@@ -51,8 +51,8 @@ class Relay {
   explicit Relay(Parts parts);
   ~Relay();
 
-  // The producer must live until stop() has returned. Not while started.
-  void start(Producer& producer, Incarnation incarnation);
+  // The producer must live until stop() has returned. Not while started. A Fault: no thread; nothing was started.
+  Result<Nothing> start(Producer& producer, Incarnation incarnation);
   // asked: ends its page, saves the cursor, releases the lease. fault: takes back what is in flight, waits for no
   // acknowledgement; releases the lease if the database answers within patience. Idempotent.
   void stop(Patience& patience, Leave leave);

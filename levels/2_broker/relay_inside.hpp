@@ -25,7 +25,7 @@ class Relay::Inside final : public DeliverySink {
   Inside(const Inside&) = delete;
   Inside& operator=(const Inside&) = delete;
 
-  void start(Producer& producer, Incarnation incarnation);
+  Result<Nothing> start(Producer& producer, Incarnation incarnation);
   void stop(Patience& patience, Leave leave);
   void wake() noexcept;
   void pause(bool paused) noexcept;
@@ -56,6 +56,8 @@ class Relay::Inside final : public DeliverySink {
   bool hurried() const noexcept;
   // Until when a call to the database may take.
   TimePoint call_until() const noexcept;
+  // The same for a call that may have to rewrite the whole backlog.
+  TimePoint patient_until() const noexcept;
 
   void lead(bool leads);
   void report(FaultKind kind, std::string text);
@@ -77,6 +79,7 @@ class Relay::Inside final : public DeliverySink {
   std::uint64_t came_back_ = 0;           // with mutex_
   bool wants_room_ = false;               // with mutex_
   bool finished_ = true;                  // with mutex_
+  bool patient_ = false;                  // the relay's thread: the lease was not to be had in a call's usual time
   db::Connection* connection_ = nullptr;  // with mutex_: for stop() to cut
   Patience* patience_ = nullptr;          // of stop(); set before course_ changes, valid until the thread has ended
 
@@ -95,8 +98,11 @@ class Session {
     go_on,
     lost,    // the lease is somebody else's now
     failed,  // the connection does not work any more
+    old,     // the connection has reached its age
   };
 
+  Result<std::optional<db::RelayLease>, db::SqlError> acquire();
+  Result<std::optional<db::RelayLease>, db::SqlError> acquire_patiently();
   bool stand_by();
   void begin(const db::RelayLease& lease, TimePoint asked);
   Step lead();
@@ -139,6 +145,7 @@ class Session {
   TimePoint beat_at_{}, saved_at_{};  // when the last call that renewed the lease was begun; when saved
   TimePoint read_at_{};
   TimePoint reclaim_at_{}, rotate_at_{}, stats_at_{};
+  TimePoint retire_at_{};
   Duration poll_{};
   std::optional<std::int64_t> careful_until_;  // one record at a time up to this seq: one of them was refused
   std::optional<TimePoint> failing_since_;

@@ -19,6 +19,8 @@ constexpr auto kOutageRest = 2s;  // until the ladder takes the level down
 constexpr auto kStuck = 10s;
 constexpr int kBadHeaders = -186;  // _INVALID_ARG
 constexpr std::string_view kDeadLettersFull = "53400";
+constexpr std::string_view kCanceled = "57014";  // by statement_timeout
+constexpr std::string_view kRewriting = "relay.rewriting";
 
 }  // namespace
 
@@ -30,16 +32,17 @@ Session::Session(Relay::Inside& relay, db::Lease& lease)
       producer_(*relay.producer_),
       poll_(tuning_.poll_least) {
   stats_at_ = rotate_at_ = relay_.now();
+  // Later than the pool's own date for any connection (+-20 %), so that the pool replaces it when it comes home.
+  retire_at_ = stats_at_ + Duration(relay_.parts_.pool.settings().lifetime) * 6 / 5;
 }
 
 void Session::run() {
   allow();
   if (step(outbox_.prepare()) != Step::go_on) return;
   bool said = false;
-  while (relay_.going()) {
+  while (relay_.going() && relay_.now() < retire_at_) {
     TimePoint asked = relay_.now();
-    allow();
-    auto got = outbox_.acquire(relay_.parts_.owner, tuning_.ttl);
+    auto got = acquire();
     if (step(got) != Step::go_on) return;
     if (!*got) {
       if (!said) relay_.parts_.log.info("relay: stands by, another instance leads");
@@ -51,9 +54,42 @@ void Session::run() {
     begin(**got, asked);
     Step end = lead();
     relay_.lead(false);
-    if (end == Step::failed) return;
+    if (end == Step::failed || end == Step::old) return;
     if (end == Step::lost) relay_.parts_.log.warning("relay: the lease went to another instance");
   }
+}
+
+// After a restore into another cluster the lease comes with a rewrite of everything left, in that one statement: with
+// a large backlog it takes minutes, and cut off after the usual seconds it would never end. So a lease not to be had in
+// the usual time is asked for once more, with patience. A database that merely hangs is the probe's business.
+Result<std::optional<db::RelayLease>, db::SqlError> Session::acquire() {
+  if (!relay_.patient_) {
+    allow();
+    auto got = outbox_.acquire(relay_.parts_.owner, tuning_.ttl);
+    if (got) return got;
+    bool said = got.error().kind == db::SqlError::Kind::said;
+    relay_.patient_ = relay_.going() && (said ? got.error().sqlstate == kCanceled : lease_->was_cut());
+    if (!said || !relay_.patient_) return got;
+  }
+  auto got = acquire_patiently();
+  relay_.parts_.alarms.clear(kRewriting);
+  return got;
+}
+
+Result<std::optional<db::RelayLease>, db::SqlError> Session::acquire_patiently() {
+  relay_.parts_.log.notice("relay: the lease takes long to get, waits up to ten minutes");
+  relay_.parts_.alarms.set(kRewriting,
+                           "the relay has no lease yet: its row is locked, or the backlog is being rewritten",
+                           "After a restore into another cluster the backlog is rewritten once: wait. Else look for a "
+                           "transaction that holds ratchet.relay.");
+  allow();
+  if (auto set = lease_->exec("set statement_timeout = '10min'"); !set) return std::move(set).error();
+  lease_.allow_until(relay_.patient_until());
+  auto got = outbox_.acquire(relay_.parts_.owner, tuning_.ttl);
+  allow();
+  if (auto reset = lease_->exec("reset statement_timeout"); !reset) return std::move(reset).error();
+  relay_.patient_ = !got;
+  return got;
 }
 
 // A connection error ends the session; the caller looks at the outcome of its own statement, too.
@@ -105,6 +141,10 @@ void Session::begin(const db::RelayLease& lease, TimePoint asked) {
 Session::Step Session::lead() {
   while (relay_.going()) {
     if (Step done = round(); done != Step::go_on) return done;
+    if (relay_.now() < retire_at_) continue;
+    // The lease is the owner's, not the connection's: the next session has it back at once.
+    Step done = save();
+    return done == Step::go_on ? Step::old : done;
   }
   return leave();
 }

@@ -1,11 +1,7 @@
 #include "tests/support/kafka.hpp"
 
-#include <arpa/inet.h>
-#include <fcntl.h>
 #include <librdkafka/rdkafka.h>
 #include <signal.h>
-#include <spawn.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,12 +10,10 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
-#include <random>
-#include <sstream>
 #include <stdexcept>
-#include <thread>
+#include <utility>
 
-extern char** environ;
+#include "tests/support/process.hpp"
 
 namespace ratchet::tests {
 namespace {
@@ -33,82 +27,9 @@ constexpr int kPatienceMs = 60'000;
 
 [[noreturn]] void fail(const std::string& what) { throw std::runtime_error("test Kafka: " + what); }
 
-pid_t spawn(const std::vector<std::string>& argv, int in, int out) {
-  std::vector<char*> pointers;
-  pointers.reserve(argv.size() + 1);
-  for (const auto& arg : argv)
-    pointers.push_back(const_cast<char*>(arg.c_str()));
-  pointers.push_back(nullptr);
-  posix_spawn_file_actions_t files;
-  posix_spawn_file_actions_init(&files);
-  posix_spawn_file_actions_adddup2(&files, in, 0);
-  posix_spawn_file_actions_adddup2(&files, out, 1);
-  posix_spawn_file_actions_adddup2(&files, out, 2);
-  posix_spawnattr_t how;
-  posix_spawnattr_init(&how);
-  sigset_t none;
-  sigemptyset(&none);
-  posix_spawnattr_setsigmask(&how, &none);
-  posix_spawnattr_setpgroup(&how, 0);  // Ctrl-C on the terminal is for the test, not for the broker
-  posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
-  pid_t pid = 0;
-  int error = posix_spawnp(&pid, pointers[0], &files, &how, pointers.data(), environ);
-  posix_spawnattr_destroy(&how);
-  posix_spawn_file_actions_destroy(&files);
-  if (error != 0) fail("cannot start " + argv[0]);
-  return pid;
-}
-
-int wait_end(pid_t pid) {
-  int status = 0;
-  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-  }
-  return status;
-}
-
-// Runs a program to its end; both its outputs go into the file.
-void run(const std::vector<std::string>& argv, const std::string& output) {
-  int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-  int out = ::open(output.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  pid_t pid = spawn(argv, null, out);
-  ::close(null);
-  ::close(out);
-  int status = wait_end(pid);
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) fail(argv[0] + " failed, see " + output);
-}
-
-std::string text_of(const std::string& name) {
-  std::ifstream file(name);
-  std::ostringstream all;
-  all << file.rdbuf();
-  return all.str();
-}
-
-// Outside the range the kernel hands out to outgoing connections: it must still be free at the next start.
-std::uint16_t free_port() {
-  std::random_device random;
-  for (int tries = 0; tries < 200; ++tries) {
-    auto port = static_cast<std::uint16_t>(15000 + random() % 17000);
-    int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int yes = 1;
-    ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    bool ok = ::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
-    ::close(fd);
-    if (ok) return port;
-  }
-  fail("no free port");
-}
-
 template <class Condition>
 bool wait_for(Condition condition) {
-  for (auto end = Clock::now() + kPatience; Clock::now() < end; std::this_thread::sleep_for(10ms)) {
-    if (condition()) return true;
-  }
-  return false;
+  return wait_until(kPatience, condition);
 }
 
 template <auto destroy>
@@ -251,12 +172,9 @@ class Kafka::Client {
 };
 
 Kafka::Kafka(const std::vector<std::string>& config) : config_(config) {
-  std::string name = "/tmp/ratchet-kafka-XXXXXX";
-  if (::mkdtemp(name.data()) == nullptr) fail("mkdtemp");
-  folder_ = name;
+  folder_ = make_folder("ratchet-kafka-");
   start_janitor();
-  run({RATCHET_GET_KAFKA}, folder_ + "/jars");
-  jars_ = text_of(folder_ + "/jars");
+  jars_ = run({RATCHET_GET_KAFKA});
   jars_ = jars_.substr(0, jars_.find_last_not_of('\n') + 1);
   jars_ = jars_.substr(jars_.rfind('\n') + 1) + "/*";
   for (int tries = 0; tries < 5; ++tries) {  // another test may have taken a port in between
@@ -279,8 +197,7 @@ Kafka::Kafka(const std::vector<std::string>& config) : config_(config) {
       file << line << '\n';
     file.close();
     run({"java", "-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", jars_, "kafka.tools.StorageTool",
-         "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", folder_ + "/server.properties"},
-        folder_ + "/log");
+         "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", folder_ + "/server.properties"});
     client_ = std::make_unique<Client>(bootstrap());
     spawn_broker();
     if (wait_ready()) return;
@@ -303,29 +220,20 @@ Kafka::~Kafka() {
 // Waits for the end of the pipe, which only this process holds; then ends the broker, if there is still one, and
 // removes the folder.
 void Kafka::start_janitor() {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) fail("pipe");
-  const std::string script =
-      "trap '' INT TERM HUP; read -r _; [ -d \"$0\" ] || exit 0; "
+  Pipe pipe;
+  janitor_ = spawn_janitor(
       "if read -r pid 2>/dev/null < \"$0/pid\"; then "
       "grep -qz \"$0/server.properties\" \"/proc/$pid/cmdline\" && kill -9 \"$pid\"; sleep 0.2; fi 2>/dev/null; rm -rf "
-      "\"$0\"";
-  int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-  janitor_ = spawn({"/bin/sh", "-c", script, folder_}, ends[0], null);
-  ::close(null);
-  ::close(ends[0]);
-  janitor_pipe_ = ends[1];
+      "\"$0\"",
+      folder_, pipe);
+  janitor_pipe_ = std::exchange(pipe.write_end, -1);
 }
 
 void Kafka::spawn_broker() {
-  int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-  int out = ::open((folder_ + "/log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  process_ = spawn(
+  process_ = spawn_logging(
       {"java", "-Xms128m", "-Xmx384m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC",
        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", jars_, "kafka.Kafka", folder_ + "/server.properties"},
-      null, out);
-  ::close(null);
-  ::close(out);
+      folder_ + "/log");
   std::ofstream(folder_ + "/pid", std::ios::trunc) << process_ << '\n';
 }
 
@@ -362,11 +270,7 @@ void Kafka::kill9() {
 
 void Kafka::freeze() {
   ::kill(process_, SIGSTOP);
-  auto stopped = [this] {
-    std::string stat = text_of("/proc/" + std::to_string(process_) + "/stat");
-    auto end = stat.rfind(')');
-    return end != std::string::npos && stat.compare(end, 3, ") T") == 0;
-  };
+  auto stopped = [this] { return process_state(process_).state == 'T'; };
   if (!wait_for(stopped)) fail("does not stop");
 }
 

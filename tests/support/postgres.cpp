@@ -1,10 +1,6 @@
 #include "tests/support/postgres.hpp"
 
-#include <arpa/inet.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,20 +9,16 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <random>
-#include <sstream>
 #include <stdexcept>
-#include <thread>
 #include <utility>
 
-extern char** environ;
+#include "tests/support/process.hpp"
 
 namespace ratchet::tests {
 namespace {
 
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
-using Clock = std::chrono::steady_clock;
 
 constexpr auto kPatience = 60s;
 
@@ -49,126 +41,9 @@ std::vector<std::string> as_server_user(std::vector<std::string> argv) {
   return all;
 }
 
-// Starts a program; in, out and err become its standard files.
-pid_t spawn(const std::vector<std::string>& argv, int in, int out, int err) {
-  std::vector<char*> pointers;
-  pointers.reserve(argv.size() + 1);
-  for (const auto& arg : argv) pointers.push_back(const_cast<char*>(arg.c_str()));
-  pointers.push_back(nullptr);
-  posix_spawn_file_actions_t files;
-  posix_spawn_file_actions_init(&files);
-  posix_spawn_file_actions_adddup2(&files, in, 0);
-  posix_spawn_file_actions_adddup2(&files, out, 1);
-  posix_spawn_file_actions_adddup2(&files, err, 2);
-  posix_spawnattr_t how;
-  posix_spawnattr_init(&how);
-  sigset_t none;
-  sigemptyset(&none);
-  posix_spawnattr_setsigmask(&how, &none);
-  posix_spawnattr_setpgroup(&how, 0);
-  posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
-  pid_t pid = 0;
-  const int error = posix_spawn(&pid, pointers[0], &files, &how, pointers.data(), environ);
-  posix_spawnattr_destroy(&how);
-  posix_spawn_file_actions_destroy(&files);
-  if (error != 0) fail("cannot start " + argv[0]);
-  return pid;
-}
-
-struct Pipe {
-  int read_end = -1, write_end = -1;
-  Pipe() {
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0) fail("pipe");
-    read_end = ends[0];
-    write_end = ends[1];
-  }
-  ~Pipe() {
-    close_read();
-    close_write();
-  }
-  Pipe(const Pipe&) = delete;
-  Pipe& operator=(const Pipe&) = delete;
-  void close_read() {
-    if (read_end >= 0) ::close(std::exchange(read_end, -1));
-  }
-  void close_write() {
-    if (write_end >= 0) ::close(std::exchange(write_end, -1));
-  }
-};
-
-// Runs a program to its end, feeding it `input` (smaller than a pipe, or read by the program as it comes).
-std::string run(const std::vector<std::string>& argv, const std::string& input = {}) {
-  char name[] = "/tmp/ratchet-pg-in-XXXXXX";
-  const int in = ::mkostemp(name, O_CLOEXEC);
-  if (in < 0) fail("mkostemp");
-  ::unlink(name);
-  if (::write(in, input.data(), input.size()) != static_cast<ssize_t>(input.size())) fail("write");
-  ::lseek(in, 0, SEEK_SET);
-  Pipe out;
-  const pid_t pid = spawn(argv, in, out.write_end, out.write_end);
-  ::close(in);
-  out.close_write();
-  std::string text;
-  char buffer[4096];
-  for (ssize_t n = 0; (n = ::read(out.read_end, buffer, sizeof buffer)) != 0;) {
-    if (n > 0) text.append(buffer, static_cast<std::size_t>(n));
-    if (n < 0 && errno != EINTR) break;
-  }
-  int status = 0;
-  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) fail(argv.back() + " failed: " + text);
-  return text;
-}
-
-// A port nobody listens on, outside the range the kernel hands out to outgoing connections: it must still be free
-// when the server is started again.
-std::uint16_t free_port() {
-  std::random_device random;
-  for (int tries = 0; tries < 200; ++tries) {
-    const auto port = static_cast<std::uint16_t>(15000 + random() % 17000);
-    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const int yes = 1;
-    ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    const bool ok = ::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
-    ::close(fd);
-    if (ok) return port;
-  }
-  fail("no free port");
-}
-
-// The fields of /proc/PID/stat behind the name: state, parent. State 0: no such process.
-struct ProcessState {
-  char state = 0;
-  pid_t parent = 0;
-};
-ProcessState process_state(pid_t pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-  std::string line;
-  if (!std::getline(file, line)) return {};
-  const auto end = line.rfind(')');
-  if (end == std::string::npos) return {};
-  std::istringstream rest(line.substr(end + 1));
-  ProcessState found;
-  rest >> found.state >> found.parent;
-  return found;
-}
-bool gone(pid_t pid) {
-  const char state = process_state(pid).state;
-  return state == 0 || state == 'Z' || state == 'X';
-}
-
 template <class Condition>
 bool wait_for(Condition condition) {
-  for (const auto end = Clock::now() + kPatience; Clock::now() < end; std::this_thread::sleep_for(2ms)) {
-    if (condition()) return true;
-  }
-  return false;
+  return wait_until(kPatience, condition);
 }
 
 std::string quoted(const std::string& text, char quote) {
@@ -183,9 +58,7 @@ std::string quoted(const std::string& text, char quote) {
 }  // namespace
 
 Postgres::Postgres(const std::vector<std::string>& config) : bin_(newest_bin()) {
-  char name[] = "/tmp/ratchet-pg-XXXXXX";
-  if (::mkdtemp(name) == nullptr) fail("mkdtemp");
-  folder_ = name;
+  folder_ = make_folder("ratchet-pg-");
   data_ = folder_ + "/data";
   socket_ = folder_ + "/socket";
   fs::create_directory(socket_);
@@ -223,8 +96,7 @@ Postgres::~Postgres() {
   std::error_code ignored;  // the janitor removes what is left
   fs::remove_all(folder_, ignored);
   ::close(janitor_pipe_);
-  while (::waitpid(janitor_, nullptr, 0) < 0 && errno == EINTR) {
-  }
+  wait_end(janitor_);
 }
 
 std::string Postgres::dsn(const std::string& database, const std::string& user) const {
@@ -239,24 +111,16 @@ std::string Postgres::socket_dsn(const std::string& database, const std::string&
 // removes the folder.
 void Postgres::start_janitor() {
   Pipe pipe;
-  const std::string script =
-      "trap '' INT TERM HUP; read -r _; [ -d \"$0\" ] || exit 0; "
+  janitor_ = spawn_janitor(
       "if [ -f \"$0/data/postmaster.pid\" ]; then read -r pid < \"$0/data/postmaster.pid\"; "
       "grep -qz \"$0/data\" \"/proc/$pid/cmdline\" 2>/dev/null && { all=$(cat /proc/$pid/task/$pid/children); "
-      "kill -9 \"$pid\" $all; sleep 0.2; } 2>/dev/null; fi; rm -rf \"$0\"";
-  const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-  janitor_ = spawn({"/bin/sh", "-c", script, folder_}, pipe.read_end, null, null);
-  ::close(null);
+      "kill -9 \"$pid\" $all; sleep 0.2; } 2>/dev/null; fi; rm -rf \"$0\"",
+      folder_, pipe);
   janitor_pipe_ = std::exchange(pipe.write_end, -1);
 }
 
 void Postgres::spawn_postmaster() {
-  const std::string log_name = folder_ + "/log";
-  const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-  const int out = ::open(log_name.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  postmaster_ = spawn(as_server_user({bin_ + "postgres", "-D", data_, "-p", std::to_string(port_)}), null, out, out);
-  ::close(null);
-  ::close(out);
+  postmaster_ = spawn_logging(as_server_user({bin_ + "postgres", "-D", data_, "-p", std::to_string(port_)}), folder_ + "/log");
 }
 
 // The eighth line of postmaster.pid says "ready": the same that pg_ctl looks at.
@@ -294,8 +158,7 @@ void Postgres::stop() {
 }
 
 void Postgres::reap() noexcept {
-  while (::waitpid(postmaster_, nullptr, 0) < 0 && errno == EINTR) {
-  }
+  wait_end(postmaster_);
   postmaster_ = 0;
 }
 
@@ -368,11 +231,6 @@ int Postgres::terminate_backends(const std::string& where) {
                        "where backend_type = 'client backend' and pid <> pg_backend_pid() and (" + where + ")"));
 }
 
-std::string Postgres::log() const {
-  std::ifstream file(folder_ + "/log");
-  std::stringstream all;
-  all << file.rdbuf();
-  return all.str();
-}
+std::string Postgres::log() const { return text_of(folder_ + "/log"); }
 
 }  // namespace ratchet::tests

@@ -20,17 +20,39 @@ std::optional<Fault> check(const Around& around, kafka::Producer& producer, cons
   return producer.check_topics(topics, patience);
 }
 
-}  // namespace
+// A producer on a broker with the topic "orders".
+struct OnKafka {
+  explicit OnKafka(const std::vector<std::string>& config = {}, int partitions = 1,
+                   const std::map<std::string, std::string>& properties = {})
+      : kafka(config) {
+    kafka.create_topic("orders", partitions);
+    BrokerSettings settings = broker_at(kafka.bootstrap());
+    settings.properties = properties;
+    producer = around.producer(settings);
+    producer->set_sink(&deliveries);
+    if (auto fault = check(around, *producer, {"orders"}, kGenerous)) throw std::runtime_error(fault->text);
+  }
 
-TEST_CASE("producer: delivers key, value, headers and the lack of them as they are, in order") {
   Kafka kafka;
-  kafka.create_topic("orders", 3);
   Around around;
   Deliveries deliveries;
-  auto producer = around.producer(broker_at(kafka.bootstrap()));
-  producer->set_sink(&deliveries);
-  REQUIRE_FALSE(check(around, *producer, {"orders"}, kGenerous));
+  std::unique_ptr<kafka::Producer> producer;
+};
 
+struct OnThreePartitions : OnKafka {
+  OnThreePartitions() : OnKafka({}, 3) {}
+};
+struct InSmallBatches : OnKafka {
+  InSmallBatches() : OnKafka({}, 1, {{"batch.size", "9000"}}) {}
+};
+struct ClosingIdleConnections : OnKafka {
+  ClosingIdleConnections() : OnKafka({"connections.max.idle.ms=1000"}, 1, {{"connections.max.idle.ms", "500"}}) {}
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(OnThreePartitions,
+                 "producer: delivers key, value, headers and the lack of them as they are, in order") {
   REQUIRE(producer->produce({"orders", "k", "v", {{"ce_id", "1"}, {"empty", ""}}}, 1));
   REQUIRE(producer->produce({"orders", std::nullopt, "no key", {}}, 2));
   REQUIRE(producer->produce({"orders", "", "empty key", {}}, 3));
@@ -73,13 +95,7 @@ TEST_CASE("producer: delivers key, value, headers and the lack of them as they a
     CHECK(same[i] == std::to_string(i));
 }
 
-TEST_CASE("producer: a missing topic is named and never created") {
-  Kafka kafka;
-  kafka.create_topic("orders", 1);
-  Around around;
-  Deliveries deliveries;
-  auto producer = around.producer(broker_at(kafka.bootstrap()));
-  producer->set_sink(&deliveries);
+TEST_CASE_METHOD(OnKafka, "producer: a missing topic is named and never created") {
   auto fault = check(around, *producer, {"orders", "missing"}, kGenerous);
   REQUIRE(fault);
   CHECK(fault->kind == FaultKind::topic_missing);
@@ -96,12 +112,7 @@ TEST_CASE("producer: a missing topic is named and never created") {
   CHECK_FALSE(check(around, *producer, {"orders"}, kGenerous));
 }
 
-TEST_CASE("producer: a broker that is killed is noticed, and noticed again when it is back") {
-  Kafka kafka;
-  kafka.create_topic("orders", 1);
-  Around around;
-  auto producer = around.producer(broker_at(kafka.bootstrap()));
-  REQUIRE_FALSE(check(around, *producer, {"orders"}, kGenerous));
+TEST_CASE_METHOD(OnKafka, "producer: a broker that is killed is noticed, and noticed again when it is back") {
   kafka.kill9();
   auto fault = check(around, *producer, {"orders"}, 1s);
   REQUIRE(fault);
@@ -113,14 +124,7 @@ TEST_CASE("producer: a broker that is killed is noticed, and noticed again when 
   CHECK(around.faults.all().empty());
 }
 
-TEST_CASE("producer: a frozen broker times out, and what was in flight arrives when it thaws") {
-  Kafka kafka;
-  kafka.create_topic("orders", 1);
-  Around around;
-  Deliveries deliveries;
-  auto producer = around.producer(broker_at(kafka.bootstrap()));
-  producer->set_sink(&deliveries);
-  REQUIRE_FALSE(check(around, *producer, {"orders"}, kGenerous));
+TEST_CASE_METHOD(OnKafka, "producer: a frozen broker times out, and what was in flight arrives when it thaws") {
   kafka.freeze();
   auto before = around.time.now();
   REQUIRE(producer->produce({"orders", "k", "v", {}}, 1));
@@ -156,15 +160,9 @@ TEST_CASE("producer: patience that shrinks ends the wait within a second") {
   hurry.join();
 }
 
-TEST_CASE("producer: a refused record takes back what waits behind it, and the same producer goes on") {
-  Kafka kafka;
+TEST_CASE_METHOD(InSmallBatches,
+                 "producer: a refused record takes back what waits behind it, and the same producer goes on") {
   kafka.create_topic("small", 1, {{"max.message.bytes", "10000"}});
-  Around around;
-  Deliveries deliveries;
-  BrokerSettings settings = broker_at(kafka.bootstrap());
-  settings.properties["batch.size"] = "9000";
-  auto producer = around.producer(settings);
-  producer->set_sink(&deliveries);
   REQUIRE_FALSE(check(around, *producer, {"small"}, kGenerous));
   std::string large(20'000, 'x');
   constexpr std::uint64_t kRounds = 5, kRecords = 500, kLarge = 100;
@@ -200,14 +198,7 @@ TEST_CASE("producer: a refused record takes back what waits behind it, and the s
   CHECK_FALSE(check(around, *producer, {"small"}, kGenerous));
 }
 
-TEST_CASE("producer: purge brings everything back, destroying is left to the reaper") {
-  Kafka kafka;
-  kafka.create_topic("orders", 1);
-  Around around;
-  Deliveries deliveries;
-  auto producer = around.producer(broker_at(kafka.bootstrap()));
-  producer->set_sink(&deliveries);
-  REQUIRE_FALSE(check(around, *producer, {"orders"}, kGenerous));
+TEST_CASE_METHOD(OnKafka, "producer: purge brings everything back, destroying is left to the reaper") {
   kafka.freeze();
   for (std::uint64_t i = 0; i < 1000; ++i)
     REQUIRE(producer->produce({"orders", "k", "v", {}}, i));
@@ -280,16 +271,7 @@ TEST_CASE("producer: record limits come from the topic, and are missing where th
   CHECK(producer->record_limits({"small", "normal"}, patience).empty());
 }
 
-TEST_CASE("producer: idle connections that are closed are no fault") {
-  Kafka kafka({"connections.max.idle.ms=1000"});
-  kafka.create_topic("orders", 1);
-  Around around;
-  Deliveries deliveries;
-  BrokerSettings settings = broker_at(kafka.bootstrap());
-  settings.properties["connections.max.idle.ms"] = "500";
-  auto producer = around.producer(settings);
-  producer->set_sink(&deliveries);
-  REQUIRE_FALSE(check(around, *producer, {"orders"}, kGenerous));
+TEST_CASE_METHOD(ClosingIdleConnections, "producer: idle connections that are closed are no fault") {
   std::mutex mutex;
   std::condition_variable never;
   for (std::uint64_t i = 0; i < 3; ++i) {

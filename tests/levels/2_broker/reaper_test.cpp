@@ -14,6 +14,7 @@ TEST_CASE("reaper: whoever hands over does not wait, and too many at once are al
   std::promise<void> gate;
   auto open = gate.get_future().share();
   std::atomic<int> destroyed{0};
+  REQUIRE_FALSE(around.reaper->ready());
   for (int i = 0; i < kafka::Reaper::kMost; ++i) {
     CHECK_FALSE(around.reaper->full());
     around.reaper->take([&destroyed, open] {
@@ -43,6 +44,7 @@ TEST_CASE("reaper: its end does not wait for what hangs") {
   auto open = gate.get_future().share();
   {
     Around around;
+    REQUIRE_FALSE(around.reaper->ready());
     around.reaper->take([open] { open.wait(); });
   }
   gate.set_value();

@@ -6,11 +6,16 @@
 using namespace ratchet;
 using namespace ratchet::tests;
 
-TEST_CASE("relay: what is committed arrives with key, value and headers, in order, and the cursor follows") {
-  Servers servers;
-  servers.kafka.create_topic("orders", 3);
-  Sql app(servers.postgres, "app");
-  Instance one(servers, "one");
+namespace {
+
+struct OnThreePartitions : World {
+  OnThreePartitions() : World(3) {}
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(OnThreePartitions,
+                 "relay: what is committed arrives with key, value and headers, in order, and the cursor follows") {
   app.emit("orders", "before", "before/0");
   one.start({"orders"});
   for (int i = 0; i < 500; ++i)
@@ -100,18 +105,15 @@ TEST_CASE("relay: a record refused for good is buried alone, everything else arr
   CHECK(eventually([&] { return !one.around.alarmed("dead-letters"); }));
 }
 
-TEST_CASE("relay: an event to a topic nobody requires and nobody created is buried, the service stays up") {
-  Servers servers;
-  servers.kafka.create_topic("orders", 1);
-  Sql app(servers.postgres, "app");
-  Instance one(servers, "one");
+TEST_CASE_METHOD(World,
+                 "relay: an event to a topic nobody requires and nobody created is buried, the service stays up") {
   one.start({"orders"});
   app.emit("orders", "k", "k/1");
   app.emit("oders", "k", "k/2");
   app.emit("not a topic/", "k", "k/3");
   app.ask("select ratchet.emit('orders', 'k', 'k/4', '[1]')");
   app.emit("orders", "k", "k/5");
-  REQUIRE(eventually([&] { return app.ask("select unpublished_rows from ratchet.outbox_stats()") == "0"; }));
+  REQUIRE(all_published());
   CHECK(arrived(servers.kafka, "orders").values == std::set<std::string>{"k/1", "k/5"});
   Sql owner(servers.postgres, "postgres");
   CHECK(owner.ask("select string_agg(convert_from(payload, 'UTF8'), ' ' order by seq) from ratchet.dead_letter") ==
@@ -120,11 +122,7 @@ TEST_CASE("relay: an event to a topic nobody requires and nobody created is buri
   CHECK(one.around.faults.all().empty());
 }
 
-TEST_CASE("relay: a required topic that is deleted is the level's fault, nothing is buried") {
-  Servers servers;
-  servers.kafka.create_topic("orders", 1);
-  Sql app(servers.postgres, "app");
-  Instance one(servers, "one");
+TEST_CASE_METHOD(World, "relay: a required topic that is deleted is the level's fault, nothing is buried") {
   one.start({"orders"});
   app.emit("orders", "k", "k/1");
   REQUIRE(eventually([&] { return servers.kafka.count("orders") == 1; }));
@@ -135,11 +133,7 @@ TEST_CASE("relay: a required topic that is deleted is the level's fault, nothing
   CHECK(owner.ask("select count(*) from ratchet.dead_letter") == "0");
 }
 
-TEST_CASE("relay: paused it publishes nothing, resumed it publishes everything") {
-  Servers servers;
-  servers.kafka.create_topic("orders", 1);
-  Sql app(servers.postgres, "app");
-  Instance one(servers, "one");
+TEST_CASE_METHOD(World, "relay: paused it publishes nothing, resumed it publishes everything") {
   one.start({"orders"});
   app.emit("orders", "k", "k/1");
   REQUIRE(eventually([&] { return servers.kafka.count("orders") == 1; }));
@@ -201,11 +195,7 @@ TEST_CASE("relay: a frozen broker is a fault once the oldest record is too old, 
   CHECK(found.inversions == 0);
 }
 
-TEST_CASE("relay: it ends within patience, whatever is frozen") {
-  Servers servers;
-  servers.kafka.create_topic("orders", 1);
-  Sql app(servers.postgres, "app");
-  Instance one(servers, "one");
+TEST_CASE_METHOD(World, "relay: it ends within patience, whatever is frozen") {
   one.start({"orders"});
   REQUIRE(eventually([&] { return one.relay->leads(); }));
   app.emit("orders", "k", "k/1");
@@ -227,4 +217,54 @@ TEST_CASE("relay: it ends within patience, whatever is frozen") {
     servers.postgres.thaw();
   }
   CHECK_FALSE(one.relay->leads());
+}
+
+TEST_CASE_METHOD(World, "relay: the backlog of another cluster is rewritten, however long a single statement takes") {
+  Sql owner(servers.postgres, "postgres");
+  for (int i = 0; i < 20; ++i)
+    app.emit("orders", "k", "k/" + std::to_string(i));
+  // As after a restore; and each try takes far longer than a statement of the pool may.
+  owner.ask("update ratchet.relay set system_id = 1");
+  owner.ask(
+      "create function public.slowly() returns trigger language plpgsql as "
+      "$$ begin perform pg_sleep(3); return null; end $$");
+  owner.ask(
+      "create trigger slowly before update on ratchet.outbox for each statement execute function public.slowly()");
+  Instance brief(servers, "brief", quick(), {}, [](PoolSettings& pool) { pool.statement = 500ms; });
+  brief.start({"orders"});
+  CHECK(eventually([&] { return brief.around.alarmed("relay.rewriting"); }));
+  REQUIRE(all_published());
+  CHECK_FALSE(brief.around.alarmed("relay.rewriting"));
+  CHECK(arrived(servers.kafka, "orders").values.size() == 20);
+  CHECK(arrived(servers.kafka, "orders").inversions == 0);
+  CHECK(owner.ask("select system_id = (pg_control_system()).system_identifier from ratchet.relay") == "t");
+  // Afterwards a statement is as short as before.
+  owner.ask("begin");
+  owner.ask("lock table ratchet.relay");
+  CHECK(eventually(
+      [&] { return owner.ask("select count(*) from pg_stat_activity where wait_event_type = 'Lock'") != "0"; }));
+  CHECK(eventually(
+      [&] { return owner.ask("select count(*) from pg_stat_activity where wait_event_type = 'Lock'") == "0"; }));
+  owner.ask("rollback");
+  CHECK(brief.around.faults.all().empty());
+}
+
+TEST_CASE_METHOD(World, "relay: its connection is replaced at its age, and the lease stays where it is") {
+  Instance aging(servers, "aging", quick(), {}, [](PoolSettings& pool) { pool.lifetime = seconds(1); });
+  Sql owner(servers.postgres, "postgres");
+  aging.start({"orders"});
+  std::set<std::string> backends;
+  int emitted = 0;
+  REQUIRE(eventually([&] {
+    app.emit("orders", "k", "k/" + std::to_string(emitted++));
+    std::string backend = owner.ask("select pid from ratchet.relay");
+    if (!backend.empty()) backends.insert(backend);
+    return backends.size() >= 3;
+  }));
+  REQUIRE(all_published());
+  auto found = arrived(servers.kafka, "orders");
+  CHECK(found.values.size() == static_cast<std::size_t>(emitted));
+  CHECK(found.inversions == 0);
+  CHECK(owner.ask("select owner from ratchet.relay") == "aging");
+  CHECK(aging.around.faults.all().empty());
 }

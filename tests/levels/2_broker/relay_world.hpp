@@ -1,6 +1,7 @@
 // A real PostgreSQL with our schema, a real Kafka, and instances of the relay between them.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -67,12 +68,14 @@ inline kafka::RelayTuning quick() {
 // What one daemon has of this: pool, producer, relay.
 class Instance {
  public:
-  Instance(Servers& servers, const std::string& name, kafka::RelayTuning tuning = quick(), OutboxSettings budget = {})
+  Instance(Servers& servers, const std::string& name, kafka::RelayTuning tuning = quick(), OutboxSettings budget = {},
+           const std::function<void(PoolSettings&)>& tune = {})
       : servers_(servers) {
     PoolSettings settings;
     settings.name = "main";
     settings.dsn = servers.postgres.socket_dsn("postgres", "app");
     settings.size = 4;
+    if (tune) tune(settings);
     pool = std::make_unique<db::Pool>(settings, db::Pool::Parts{name, around.time, around.log, around.metrics,
                                                                 around.alarms, around.faults, [] { return 0.5; }});
     Patience patience(around.in(kGenerous));
@@ -97,7 +100,7 @@ class Instance {
     producer = around.producer(settings);
     Patience patience(around.in(kGenerous));
     if (auto fault = producer->check_topics(topics, patience)) throw std::runtime_error(fault->text);
-    relay->start(*producer, 7);
+    if (auto started = relay->start(*producer, 7); !started) throw std::runtime_error(started.error().text);
   }
   void stop(Leave leave, Duration within) {
     Patience patience(around.in(within));
@@ -117,6 +120,21 @@ class Instance {
 
  private:
   Servers& servers_;
+};
+
+// One instance, not started, on servers with the topic "orders".
+struct World {
+  explicit World(int partitions = 1, kafka::RelayTuning tuning = quick()) : one(servers, "one", tuning) {
+    servers.kafka.create_topic("orders", partitions);
+  }
+  // Everything emitted so far has been acknowledged.
+  bool all_published() {
+    return eventually([this] { return app.ask("select unpublished_rows from ratchet.outbox_stats()") == "0"; });
+  }
+
+  Servers servers;
+  Sql app{servers.postgres, "app"};
+  Instance one;
 };
 
 // What arrived, judged the way a consumer sees it.
