@@ -23,8 +23,11 @@ struct ListenAddress {
 };
 std::string to_string(const ListenAddress& address);  // "127.0.0.1:8080", "[::1]:8080"
 
+enum class PoolRole { primary, replica };
+
 struct PoolSettings {
   std::string name;
+  PoolRole role = PoolRole::primary;  // what the server must be
   std::string dsn;                 // conninfo or URI, without the password
   std::optional<Secret> password;  // also one that stood in the DSN (then inline_text)
   int size = 8;                    // every server connection counts: committer, relay and probe included

@@ -128,6 +128,8 @@ void add_defaults(Conninfo& conninfo, const Connection::Plan& plan) {
   conninfo.set_default("keepalives_interval", "1");
   conninfo.set_default("keepalives_count", "2");
   conninfo.set_default("gssencmode", "disable");  // looking for Kerberos may ask the resolver
+  if (plan.role)
+    conninfo.set_default("target_session_attrs", *plan.role == PoolRole::primary ? "read-write" : "standby");
   conninfo.set("client_encoding", "UTF8");
   if (!plan.application_name.empty()) conninfo.set_default("application_name", plan.application_name);
   // The later word wins: what the DSN says about the session stays.
@@ -150,8 +152,16 @@ struct Failure {
 
 std::string said_for_people(const Failure& failure) {
   const FaultKind kind = fault_kind(failure.error);
-  const bool plain = kind == FaultKind::refused && failure.error.sqlstate.empty();
-  return (plain ? "connection refused" : failure.error.text) + " (" + failure.where + ")";
+  std::string text = failure.error.text;
+  if (failure.error.sqlstate.empty()) {  // libpq's own words
+    if (kind == FaultKind::refused) text = "connection refused";
+    if (kind == FaultKind::read_only) {
+      text = text.find("not in hot standby") != std::string::npos
+                 ? "the server is a primary, a replica is needed"
+                 : "the server is read-only (a standby, or default_transaction_read_only), a primary is needed";
+    }
+  }
+  return text + " (" + failure.where + ")";
 }
 
 // Of several servers that failed, the one with more to say than that nobody is there.

@@ -70,6 +70,9 @@ class Connection {
     std::string application_name;
     milliseconds statement{5000};     // statement_timeout of the session; our watchdog's patience where a call has none
     Resolver* resolver = nullptr;     // without one, names are left to libpq, which may block for long
+    // Of several servers, those of another role are passed over, unless the conninfo has target_session_attrs of its
+    // own. Empty: any will do.
+    std::optional<PoolRole> role{};
   };
   // Connects and sets the session (UTC, ISO, UTF8, jit off, ...) in the same round trip. Our own timeouts only where
   // the conninfo sets none. Several hosts are tried in order, each for connect_timeout. Fails with a Fault

@@ -13,6 +13,7 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -124,6 +125,7 @@ class GroupCommit::Inside {
     std::thread thread;
   };
 
+  Fault fault_of(FaultKind kind, const std::string& text) const;
   Result<Lease> first_lease(Patience& patience);
   std::optional<SqlError> prepare(Lease& lease);
   void run(Committer& me);
@@ -217,9 +219,8 @@ Result<Lease> GroupCommit::Inside::first_lease(Patience& patience) {
     auto lease = pool_.lease(patience.nap(now));
     if (lease) return std::move(*lease);
     if (lease.error() == LeaseError::not_connected || patience.over(time_.now())) {
-      const bool closed = lease.error() == LeaseError::not_connected;
-      return Fault{1, 0, closed ? FaultKind::connection_lost : FaultKind::timed_out,
-                   "database " + pool_.settings().name + ": no connection for the committer", now};
+      if (auto lost = pool_.fault()) return *std::move(lost);
+      return fault_of(FaultKind::timed_out, "no connection for the committer");
     }
   }
 }
@@ -233,10 +234,9 @@ Result<Nothing> GroupCommit::Inside::start(Patience& patience) {
       fault = lease.error();
     } else {
       lease->allow_until(patience.deadline());
-      if (const auto error = prepare(*lease)) {
-        fault = Fault{1, 0, fault_kind(*error), "database " + pool_.settings().name + ": committer: " + error->text,
-                      time_.now()};
-      }
+      lease->bound_by(&patience);
+      if (const auto error = prepare(*lease)) fault = fault_of(fault_kind(*error), "committer: " + error->text);
+      lease->bound_by(nullptr);
     }
     if (fault) {
       for (auto& other : committers_)
@@ -250,13 +250,25 @@ Result<Nothing> GroupCommit::Inside::start(Patience& patience) {
     const std::lock_guard lock(mutex_);
     running_ = true;
     mode_ = Mode::running;
-    alive_ = static_cast<int>(committers_.size());
+    alive_ = 0;
   }
   for (auto& committer : committers_) {
-    committer->thread = std::thread([this, &me = *committer] { run(me); });
+    try {
+      committer->thread = std::thread([this, &me = *committer] { run(me); });
+    } catch (const std::system_error& error) {
+      Patience none(time_.now());
+      stop(none, Leave::fault);
+      return fault_of(FaultKind::out_of_files, std::string("no thread for the committer: ") + error.what());
+    }
     pthread_setname_np(committer->thread.native_handle(), "committer");
+    const std::lock_guard lock(mutex_);
+    ++alive_;
   }
   return Nothing{};
+}
+
+Fault GroupCommit::Inside::fault_of(FaultKind kind, const std::string& text) const {
+  return Fault{1, 0, kind, "database " + pool_.settings().name + ": " + text, time_.now()};
 }
 
 void GroupCommit::Inside::stop(Patience& patience, Leave leave) {
@@ -279,8 +291,9 @@ void GroupCommit::Inside::stop(Patience& patience, Leave leave) {
   }
   work_there_.notify_all();
   end_queue_unstored();
-  for (auto& committer : committers_)
-    committer->thread.join();
+  for (auto& committer : committers_) {
+    if (committer->thread.joinable()) committer->thread.join();
+  }
   for (auto& committer : committers_) {
     // Giving it back politely costs a round trip, which a frozen server never answers.
     if (committer->lease && (leave == Leave::fault || patience.over(time_.now()))) (*committer->lease)->cut();
@@ -374,17 +387,20 @@ void GroupCommit::Inside::take_lease(Committer& me) {
     if (lease.error() == LeaseError::not_connected) rest(kLook);
     return;
   }
-  lease->allow_until(time_.now() + call_patience());
-  if (const auto error = prepare(*lease)) {
-    log_.warning("the committer's connection is of no use", {{"pool", pool_.settings().name}, {"reason", error->text}});
-    pool_.report(*error);
-    rest(kLook);
-    return;
+  {
+    const std::lock_guard lock(mutex_);  // kept at once: `stop` cuts what hangs while it is prepared
+    me.lease.emplace(std::move(*lease));
+    me.leased_at = time_.now();
+    if (mode_ == Mode::dropping) (*me.lease)->cut();
   }
-  const std::lock_guard lock(mutex_);
-  me.lease.emplace(std::move(*lease));
-  me.leased_at = time_.now();
-  if (mode_ == Mode::dropping) (*me.lease)->cut();
+  me.lease->allow_until(time_.now() + call_patience());
+  const auto error = prepare(*me.lease);
+  if (!error) return;
+  drop_lease(me);
+  if (!rest(Duration::zero())) return;
+  log_.warning("the committer's connection is of no use", {{"pool", pool_.settings().name}, {"reason", error->text}});
+  pool_.report(*error);
+  rest(kLook);
 }
 
 // A connection that cannot be prepared is thrown away.

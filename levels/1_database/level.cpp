@@ -68,12 +68,11 @@ std::optional<Fault> DatabaseLevel::verify(Patience& patience) {
   const std::string prefix = "database " + pool_.settings().name + ": ";
   auto lease = pool_.lease(patience.deadline());
   if (!lease) {
-    const bool lost = lease.error() == LeaseError::not_connected;
-    return Fault{1, 0, lost ? FaultKind::connection_lost : FaultKind::timed_out,
-                 prefix + (lost ? "lost while its schema was looked at" : "no connection to look at its schema with"),
-                 time_.now()};
+    if (auto lost = pool_.fault()) return lost;
+    return Fault{1, 0, FaultKind::timed_out, prefix + "no connection to look at its schema with", time_.now()};
   }
   lease->allow_until(patience.deadline());
+  lease->bound_by(&patience);
   auto verified = verify_schema(**lease);
   if (verified) return std::nullopt;
   Fault fault = std::move(verified).error();

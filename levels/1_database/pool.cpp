@@ -16,6 +16,7 @@ namespace ratchet::db {
 namespace {
 
 constexpr auto kRoleCheck = std::chrono::seconds(2);
+constexpr std::string_view kAskRole = "select pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'";
 const std::vector<double> kSeconds{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5};
 
 std::string place_of(const std::string& dsn) {
@@ -47,6 +48,7 @@ void Lease::allow_until(TimePoint deadline) noexcept {
   connection_->allow_until(deadline);
   pool_->inside_->watch_until(deadline);
 }
+void Lease::bound_by(const Patience* patience) noexcept { pool_->inside_->bind(connection_.get(), patience); }
 
 // ---- pool --------------------------------------------------------------------------------------------------------
 
@@ -58,6 +60,7 @@ Result<Nothing> Pool::open(Patience& patience, Incarnation incarnation) { return
 std::optional<Fault> Pool::probe(Patience& patience) { return inside_->probe(patience); }
 void Pool::close(Patience& patience) { inside_->close(patience); }
 void Pool::report(const SqlError& error) { inside_->report(error); }
+std::optional<Fault> Pool::fault() const { return inside_->fault(); }
 std::optional<std::string> Pool::degraded() const { return inside_->degraded(); }
 Pool::Counts Pool::counts() const { return inside_->counts(); }
 Result<Lease, LeaseError> Pool::lease(TimePoint deadline) {
@@ -82,10 +85,6 @@ Pool::Inside::Inside(PoolSettings settings, Parts parts)
   create_seconds_ = metrics.histogram("db_client_connection_create_time_seconds", "Time to connect", pool, kSeconds);
   wait_seconds_ = metrics.histogram("db_client_connection_wait_time_seconds", "Wait for a connection", pool, kSeconds);
   most_.set(settings_.size);
-  keeper_thread_ = std::thread([this] { keep(); });
-  opener_thread_ = std::thread([this] { open_more(); });
-  pthread_setname_np(keeper_thread_.native_handle(), "pool-keeper");
-  pthread_setname_np(opener_thread_.native_handle(), "pool-opener");
 }
 
 Pool::Inside::~Inside() {
@@ -97,8 +96,8 @@ Pool::Inside::~Inside() {
   }
   opener_.notify_all();
   kick();
-  opener_thread_.join();
-  keeper_thread_.join();
+  if (opener_thread_.joinable()) opener_thread_.join();
+  if (keeper_thread_.joinable()) keeper_thread_.join();
   ::close(event_);
 }
 
@@ -123,6 +122,7 @@ Result<std::unique_ptr<Connection>> Pool::Inside::connect(Patience& patience) {
   plan.application_name = "ratchetd " + parts_.instance;
   plan.statement = settings_.statement;
   plan.resolver = &resolver_;
+  plan.role = settings_.role;
   const TimePoint begun = parts_.time.now();
   auto connection = Connection::connect(plan, patience, parts_.time);
   if (connection) create_seconds_.observe(seconds_between(begun, parts_.time.now()));
@@ -130,16 +130,45 @@ Result<std::unique_ptr<Connection>> Pool::Inside::connect(Patience& patience) {
 }
 
 // Not under the mutex; the connection's slot is on the list, so that the keeper cuts this call, too.
-Result<Nothing> Pool::Inside::check_role(Connection& connection, TimePoint until) {
+Result<Nothing> Pool::Inside::check_role(Connection& connection, TimePoint until, const Patience& patience) {
   connection.allow_until(until);
+  bind(&connection, &patience);
   watch_until(until);
-  const auto answer = connection.exec("select pg_is_in_recovery()");
+  const auto answer = connection.exec(kAskRole);
+  bind(&connection, nullptr);
   const std::string place = " (" + connection.where() + ")";
   if (!answer) {
     return Fault{1, 0, fault_kind(answer.error()), answer.error().text + place, parts_.time.now()};
   }
-  if (answer->boolean(0, 0)) {
-    return Fault{1, 0, FaultKind::read_only, "the server is a standby, a primary is needed" + place, parts_.time.now()};
+  if (const auto wrong = wrong_role(*answer)) {
+    return Fault{1, 0, FaultKind::read_only, *wrong + place, parts_.time.now()};
+  }
+  return Nothing{};
+}
+
+std::optional<std::string> Pool::Inside::wrong_role(const Rows& answer) const {
+  const bool standby = answer.boolean(0, 0);
+  if (settings_.role == PoolRole::replica) {
+    return standby ? std::nullopt : std::optional<std::string>("the server is a primary, a replica is needed");
+  }
+  if (standby) return "the server is a standby, a primary is needed";
+  if (answer.boolean(0, 1)) return "the server is read-only (default_transaction_read_only), a primary is needed";
+  return std::nullopt;
+}
+
+// Once; from then on they wait for work. Not at birth, where nobody could be told that there is no thread to be had.
+Result<Nothing> Pool::Inside::start_threads() {
+  try {
+    if (!keeper_thread_.joinable()) {
+      keeper_thread_ = std::thread([this] { keep(); });
+      pthread_setname_np(keeper_thread_.native_handle(), "pool-keeper");
+    }
+    if (!opener_thread_.joinable()) {
+      opener_thread_ = std::thread([this] { open_more(); });
+      pthread_setname_np(opener_thread_.native_handle(), "pool-opener");
+    }
+  } catch (const std::system_error& error) {
+    return fault_of(FaultKind::out_of_files, std::string("no thread for the pool: ") + error.what());
   }
   return Nothing{};
 }
@@ -152,6 +181,7 @@ Result<Nothing> Pool::Inside::open(Patience& patience, Incarnation incarnation) 
     incarnation_ = incarnation;
     mine = ++generation_;
   }
+  if (auto started = start_threads(); !started) return started;
   auto connection = connect(patience);
   if (!connection) return fault_of(connection.error().kind, connection.error().text);
   {
@@ -159,7 +189,7 @@ Result<Nothing> Pool::Inside::open(Patience& patience, Incarnation incarnation) 
     slots_.push_back(std::make_unique<Slot>());
     slots_.back()->connection = connection->get();
   }
-  const auto role = check_role(**connection, std::min(patience.deadline(), parts_.time.now() + kRoleCheck));
+  const auto role = check_role(**connection, std::min(patience.deadline(), parts_.time.now() + kRoleCheck), patience);
   std::lock_guard lock(mutex_);
   assert(mine == generation_);
   if (!role || patience.over(parts_.time.now())) {
@@ -253,8 +283,8 @@ void Pool::Inside::give_back(std::unique_ptr<Connection> connection) noexcept {
   const bool broken = slot->dead || connection->broken();
   if (broken) {
     remove(connection.get(), connection->loss());
-  } else if (phase_ != Phase::open ||
-             (parts_.time.now() >= slot->retire_at && missing() == 0 && live() >= 2)) {  // never the last of a full server
+  } else if (phase_ != Phase::open || (parts_.time.now() >= slot->retire_at && missing() == 0 &&
+                                       live() >= 2)) {  // never the last of a full server
     remove(connection.get(), {});
   } else {
     settle(*slot, std::move(connection));
@@ -265,6 +295,14 @@ void Pool::Inside::give_back(std::unique_ptr<Connection> connection) noexcept {
 
 void Pool::Inside::watch_until(TimePoint deadline) noexcept {
   if (deadline < wake_at_.load()) kick();
+}
+
+void Pool::Inside::bind(const Connection* connection, const Patience* patience) noexcept {
+  std::lock_guard lock(mutex_);
+  Slot* slot = find(connection);
+  if (slot == nullptr) return;
+  slot->patience = patience;
+  if (patience != nullptr) kick();
 }
 
 std::unique_ptr<Connection> Pool::Inside::take(Slot& slot, Use use) {
@@ -292,6 +330,7 @@ Pool::Inside::Slot* Pool::Inside::free_slot(bool for_probe) noexcept {
 }
 
 void Pool::Inside::settle(Slot& slot, std::unique_ptr<Connection> connection) {
+  slot.patience = nullptr;
   if (!slot.reserved && !waiting_.empty()) {
     slot.use = Use::lent;
     Waiter& first = *waiting_.front();
@@ -363,8 +402,10 @@ std::optional<Fault> Pool::Inside::probe(Patience& patience) {
     auto connection = take(*slot, Use::probing);
     lock.unlock();
     connection->allow_until(patience.deadline());
+    bind(connection.get(), &patience);
     watch_until(patience.deadline());
-    const auto answer = connection->exec("select pg_is_in_recovery()");
+    const auto answer = connection->exec(kAskRole);
+    bind(connection.get(), nullptr);
     const bool another = !answer && answer.error().kind == SqlError::Kind::lost && !connection->was_cut();
     auto verdict = judge_probe(answer, *connection);
     give_back(std::move(connection));
@@ -382,8 +423,10 @@ std::optional<Fault> Pool::Inside::no_probe_connection() const {
 std::optional<Fault> Pool::Inside::judge_probe(const Result<Rows, SqlError>& answer,
                                                const Connection& connection) const {
   const std::string place = " (" + connection.where() + ")";
-  if (answer && !answer->boolean(0, 0)) return std::nullopt;
-  if (answer) return fault_of(FaultKind::read_only, "the server has become a standby" + place);
+  if (answer) {
+    const auto wrong = wrong_role(*answer);
+    return wrong ? std::optional(fault_of(FaultKind::read_only, *wrong + place)) : std::nullopt;
+  }
   if (connection.was_cut()) return fault_of(FaultKind::timed_out, "no answer to the probe in time" + place);
   return fault_of(fault_kind(answer.error()), answer.error().text + place);
 }
@@ -412,6 +455,11 @@ void Pool::Inside::show() noexcept {
   idle_.set(static_cast<double>(idle));
   used_.set(static_cast<double>(slots_.size()) - static_cast<double>(idle));
   pending_.set(static_cast<double>(waiting_.size()));
+}
+
+std::optional<Fault> Pool::Inside::fault() const {
+  std::lock_guard lock(mutex_);
+  return lost_;
 }
 
 std::optional<std::string> Pool::Inside::degraded() const {

@@ -38,6 +38,9 @@ class Lease {
   // Until when the call made next may take; our watchdog cuts the connection then. Set before each call; a call
   // without it gets the pool's `statement` and a bit.
   void allow_until(TimePoint deadline) noexcept;
+  // The connection is cut as soon as this patience is over, also when it has shrunk meanwhile. Null: no longer. It must
+  // be taken back before the patience is destroyed; giving the connection back does that, too.
+  void bound_by(const Patience* patience) noexcept;
 
  private:
   friend class Pool;
@@ -79,6 +82,9 @@ class Pool {
   // What a user of a connection was told by the server. A standby (25006) or a server on its way down is the level's
   // fault; anything else is the matter of that one connection. Any thread.
   void report(const SqlError& error);
+
+  // The fault it reported, until close and open: what ended it. Any thread.
+  std::optional<Fault> fault() const;
 
   // One line when there are fewer connections than wanted, and why. Any thread.
   std::optional<std::string> degraded() const;

@@ -34,7 +34,9 @@ class Pool::Inside {
   Result<std::unique_ptr<Connection>, LeaseError> lease(TimePoint deadline);
   void give_back(std::unique_ptr<Connection> connection) noexcept;
   void watch_until(TimePoint deadline) noexcept;  // a call will be due then: the keeper must not sleep longer
+  void bind(const Connection* connection, const Patience* patience) noexcept;
   void report(const SqlError& error);
+  std::optional<Fault> fault() const;
   std::optional<std::string> degraded() const;
   Counts counts() const;
 
@@ -55,6 +57,7 @@ class Pool::Inside {
     bool reserved = false;              // for the probe
     bool dead = false;                  // the socket has ended, though its user may not know yet
     TimePoint retire_at{};
+    const Patience* patience = nullptr;  // of whoever uses it: cut when that is over
   };
   struct Waiter {
     std::condition_variable woken;
@@ -66,7 +69,9 @@ class Pool::Inside {
   // pool.cpp
   Fault fault_of(FaultKind kind, const std::string& text) const;
   Result<std::unique_ptr<Connection>> connect(Patience& patience);
-  Result<Nothing> check_role(Connection& connection, TimePoint until);
+  Result<Nothing> start_threads();
+  Result<Nothing> check_role(Connection& connection, TimePoint until, const Patience& patience);
+  std::optional<std::string> wrong_role(const Rows& answer) const;
   std::unique_ptr<Connection> take(Slot& slot, Use use);
   Slot* find(const Connection* connection) noexcept;
   Slot* free_slot(bool for_probe) noexcept;

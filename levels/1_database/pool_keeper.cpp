@@ -75,8 +75,9 @@ TimePoint Pool::Inside::next_look(TimePoint now) const noexcept {
   for (const auto& slot : slots_) {
     if (slot->use == Use::idle) {
       if (slot->retire_at > now) first = std::min(first, slot->retire_at);
-    } else if (const auto due = slot->connection->due(now)) {
-      first = std::min(first, std::max(*due, now));
+    } else {
+      if (const auto due = slot->connection->due(now)) first = std::min(first, std::max(*due, now));
+      if (slot->patience != nullptr && !slot->connection->was_cut()) first = std::min(first, slot->patience->nap(now));
     }
   }
   return first;
@@ -84,6 +85,7 @@ TimePoint Pool::Inside::next_look(TimePoint now) const noexcept {
 
 void Pool::Inside::cut_overdue(TimePoint now) {
   for (const auto& slot : slots_) {
+    if (slot->patience != nullptr && slot->patience->over(now) && !slot->connection->was_cut()) slot->connection->cut();
     if (slot->use == Use::idle || slot->dead || !slot->connection->cut_if_overdue(now)) continue;
     parts_.log.warning("database call cut: no answer in time",
                        {{"pool", settings_.name}, {"server", slot->connection->where()}});
@@ -162,7 +164,7 @@ void Pool::Inside::open_one(Lock& lock) {
     slots_.push_back(std::make_unique<Slot>());
     slots_.back()->connection = connection->get();
     lock.unlock();
-    const auto role = check_role(**connection, patience.deadline());
+    const auto role = check_role(**connection, patience.deadline(), patience);
     if (!role) fault = role.error();
     lock.lock();
   }
@@ -222,7 +224,7 @@ void Pool::Inside::not_joined(const Fault& fault, bool alone) {
     urgent_ = true;  // lost along with the others: that was not yet the one immediate reconnect
     return;
   }
-  if (live() == 0 || fault.kind == FaultKind::read_only) {
+  if (live() == 0) {
     lose(fault_of(fault.kind, fault.text));
     return;
   }

@@ -67,7 +67,9 @@ Said what_was_said(std::string_view text) {
     const auto code = text.substr(at + 3, 5);
     if (!is_sqlstate(code) || text.substr(at + 8, 2) != ": ") continue;
     const auto rest = text.substr(at + 10);
-    return {std::string(code), std::string(rest.substr(0, rest.find('\n')))};
+    const auto before = text.substr(0, at);
+    const bool fatal = before.ends_with("FATAL") || before.ends_with("PANIC");
+    return {std::string(code), (fatal ? "FATAL: " : "") + std::string(rest.substr(0, rest.find('\n')))};
   }
   constexpr std::string_view preamble = " failed: ";
   if (const auto at = text.find(preamble); text.starts_with("connection to server") && at != std::string_view::npos) {

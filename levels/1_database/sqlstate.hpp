@@ -8,7 +8,7 @@ namespace ratchet::db {
 
 struct Said {
   std::string sqlstate;  // five characters, or empty
-  std::string text;      // one line
+  std::string text;      // one line; begins with "FATAL: " where the server ended the session with it
 };
 
 // Finds the server's own words ("FATAL:  57P01: terminating connection ...", verbose form) in a text of several

@@ -5,6 +5,7 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <sstream>
 
 #include "levels/1_database/batch.hpp"
 #include "tests/levels/1_database/world.hpp"
@@ -589,4 +590,47 @@ TEST_CASE("group commit: a missing function is a fault of the start") {
   auto started = commits.start(patience);
   REQUIRE(!started);
   CHECK(started.error().level == 1);
+}
+
+TEST_CASE("group commit: without a thread it is not started, and that is a fault") {
+  World world;
+  Collector sink;
+  db::GroupCommit commits({*world.pool, world.time, world.log, world.metrics, 64u << 20, 2});
+  commits.set_sink(&sink);
+  Patience patience(world.time.now() + 30s);
+  {
+    const NoMoreThreads none;
+    const auto started = commits.start(patience);
+    REQUIRE_FALSE(started);
+    CHECK(started.error().kind == FaultKind::out_of_files);
+    CHECK(started.error().text.starts_with("database main: no thread for the committer: "));
+  }
+  db::Event event{};
+  CHECK(commits.add(event, 1).error() == db::AddError::not_connected);
+  REQUIRE(commits.start(patience));
+  commits.stop(patience, Leave::asked);
+}
+
+TEST_CASE("group commit: a connection that is frozen while it is prepared does not hold up the end") {
+  World world(3, 600s);
+  REQUIRE(eventually([&] { return world.pool->counts().open == 3; }));
+  Runner runner(world);
+  REQUIRE(runner.add(1, "one"));
+  runner.commits.wake();
+  REQUIRE(runner.sink.wait(1).committed == Committed::stored);
+  // The committer's own is killed, every other one of the pool hangs; the postmaster, too, so no new one helps.
+  const std::string own = world.ask(
+      "select pid from pg_stat_activity where usename = 'app' and query like '%ratchet.append%' limit 1");
+  const std::string others = world.ask(
+      "select string_agg(pid::text, ' ') from pg_stat_activity where usename = 'app' and pid <> " + own);
+  std::istringstream pids(others);
+  world.postgres.freeze_postmaster();
+  for (pid_t pid = 0; pids >> pid;)
+    world.postgres.freeze_backend(pid);
+  world.ask("select pg_terminate_backend(" + own + ")");
+  // One of the two frozen ones is the probe's: the committer has the other.
+  REQUIRE(eventually([&] { return world.pool->counts().open == 2 && world.pool->counts().idle == 1; }));
+  runner.stop(Leave::asked, 300ms);  // hangs for ten minutes where it cannot cut
+  CHECK(true);
+  world.postgres.thaw();
 }

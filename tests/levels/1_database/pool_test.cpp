@@ -89,7 +89,7 @@ TEST_CASE("pool: why it cannot be opened is told with its name, and nothing is l
   }
   SECTION("wrong password") {
     settings.password = Secret(Secret::Kind::inline_text, "wr0ng");
-    fails_with(FaultKind::authentication, "password authentication failed");
+    fails_with(FaultKind::authentication, "database main: FATAL: password authentication failed for user \"app\" (127.0.0.1:");
   }
   SECTION("unreadable secret") {
     settings.password = Secret(Secret::Kind::file, "/nonexistent/secret");
@@ -388,6 +388,121 @@ TEST_CASE("pool: a standby is a fault, told by the user, the probe or the next c
   CHECK((fault.kind == FaultKind::read_only || fault.kind == FaultKind::refused));
   CHECK(fault.incarnation == 3);
   CHECK(world.pool.lease(world.time.now() + kAges).error() == LeaseError::not_connected);
+}
+
+TEST_CASE("pool: of several servers the one of the right role is taken, by replacements too") {
+  Postgres& primary = the_server();
+  Postgres standby;
+  with_app(standby);
+  standby.restart_as_standby();
+  const auto settings_for = [&](PoolRole role) {
+    auto settings = pool_settings(primary, 3);
+    settings.role = role;
+    const Postgres& wrong = role == PoolRole::primary ? standby : primary;
+    const Postgres& right = role == PoolRole::primary ? primary : standby;
+    settings.dsn = "host=127.0.0.1,127.0.0.1 port=" + std::to_string(wrong.port()) + "," +
+                   std::to_string(right.port()) + " dbname=app user=app";
+    return settings;
+  };
+  for (const PoolRole role : {PoolRole::primary, PoolRole::replica}) {
+    Postgres& right = role == PoolRole::primary ? primary : standby;
+    PoolWorld world(settings_for(role));
+    REQUIRE(world.open(1));
+    REQUIRE(world.full());
+    CHECK(must_lease(world)->where() == "127.0.0.1:" + std::to_string(right.port()));
+    CHECK_FALSE(world.probe(kAges));
+    right.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app'");
+    CHECK(world.full());
+    CHECK_FALSE(world.probe(kAges));
+    CHECK(world.faults.size() == 0);
+  }
+  SECTION("and where there is none, the text says what is wrong") {
+    auto settings = pool_settings(standby, 3);
+    PoolWorld world(settings);
+    const auto opened = world.open(1);
+    REQUIRE_FALSE(opened);
+    CHECK(opened.error().kind == FaultKind::read_only);
+    CHECK(opened.error().text ==
+          "database main: the server is read-only (a standby, or default_transaction_read_only), a primary is needed"
+          " (127.0.0.1:" + std::to_string(standby.port()) + ")");
+    settings = pool_settings(primary, 3);
+    settings.role = PoolRole::replica;
+    PoolWorld other(settings);
+    const auto second = other.open(1);
+    REQUIRE_FALSE(second);
+    CHECK(second.error().kind == FaultKind::read_only);
+    CHECK(second.error().text == "database main: the server is a primary, a replica is needed (127.0.0.1:" +
+                                     std::to_string(primary.port()) + ")");
+  }
+}
+
+TEST_CASE("pool: a replacement that is read-only is no fault while others serve") {
+  Postgres& server = the_server();
+  PoolWorld world(pool_settings(server, 3));
+  REQUIRE(world.open(1));
+  REQUIRE(world.full());
+  server.sql("alter role app set default_transaction_read_only = on");  // of sessions that begin from now on
+  auto kept = must_lease(world);
+  server.sql("select pg_terminate_backend(pid) from (select pid from pg_stat_activity where usename = 'app' and pid <> " +
+             std::to_string(kept->backend()) + " limit 1) as one");
+  CHECK(comes_true([&] { return has(world.pool.degraded().value_or(""), "read-only"); }));
+  CHECK(kept->exec("create temporary table t()"));
+  CHECK(world.faults.size() == 0);
+  server.sql("alter role app reset default_transaction_read_only");
+  CHECK(world.full());
+  CHECK(world.faults.size() == 0);
+}
+
+TEST_CASE("pool: a server that becomes read-only is a fault at the next probe") {
+  Postgres& server = the_server();
+  PoolWorld world(pool_settings(server, 3));
+  REQUIRE(world.open(1));
+  REQUIRE_FALSE(world.probe(kAges));
+  server.sql("alter system set default_transaction_read_only = on");
+  server.sql("select pg_reload_conf()");
+  std::optional<Fault> fault;
+  CHECK(comes_true([&] { return (fault = world.probe(kAges)).has_value(); }));
+  server.sql("set default_transaction_read_only = off; alter system reset default_transaction_read_only");
+  server.sql("select pg_reload_conf()");
+  REQUIRE(fault);
+  CHECK(fault->kind == FaultKind::read_only);
+  CHECK(fault->text == "database main: the server is read-only (default_transaction_read_only), a primary is needed"
+                       " (127.0.0.1:" + std::to_string(server.port()) + ")");
+}
+
+TEST_CASE("pool: without a thread it is not opened, and that is a fault") {
+  Postgres& server = the_server();
+  PoolWorld world(pool_settings(server, 3));
+  {
+    const NoMoreThreads none;
+    const auto opened = world.open(1);
+    REQUIRE_FALSE(opened);
+    CHECK(opened.error().kind == FaultKind::out_of_files);
+    CHECK(has(opened.error().text, "database main: no thread for the pool: "));
+  }
+  CHECK(world.open(2));
+  CHECK(world.full());
+}
+
+TEST_CASE("pool: a call is cut when the patience that binds it shrinks") {
+  Postgres& server = the_server();
+  PoolWorld world(pool_settings(server, 3));
+  REQUIRE(world.open(1));
+  auto lease = must_lease(world);
+  Patience patience(world.time.now() + 1h);
+  lease.allow_until(patience.deadline());
+  lease.bound_by(&patience);
+  std::optional<SqlError> told;
+  std::thread user([&] {
+    const auto rows = lease->exec("set statement_timeout = 0; select pg_sleep(7200)");
+    if (!rows) told = rows.error();
+  });
+  REQUIRE(comes_true([&] { return server.sql("select count(*) from pg_stat_activity where query like '%sleep(7200)%' and pid <> pg_backend_pid()") != "0\n"; }));
+  patience.shrink_to(world.time.now());
+  user.join();
+  REQUIRE(told);
+  CHECK(told->kind == SqlError::Kind::lost);
+  CHECK(world.faults.size() == 0);
 }
 
 TEST_CASE("pool: what is one connection's own matter is no fault") {

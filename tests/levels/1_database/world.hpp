@@ -14,6 +14,7 @@
 #include "levels/0_baseline/metrics.hpp"
 #include "levels/1_database/pool.hpp"
 #include "levels/1_database/schema.hpp"
+#include "tests/support/no_more_threads.hpp"
 #include "tests/support/postgres.hpp"
 #include "tests/support/real_time.hpp"
 
