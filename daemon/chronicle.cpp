@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "levels/core/runbook.hpp"
+
 namespace ratchet {
 
 namespace {
@@ -67,7 +69,6 @@ void Chronicle::raise_failed(int level, const Fault& fault, Duration rest) {
                                       {"next_attempt_ms", in_ms(rest)}});
   add_history("raise failed", level, fault.text);
   n.said = std::move(reason);
-  if (alarmed_[static_cast<std::size_t>(level)]) set_level_alarm(level);
 }
 
 void Chronicle::raise_broken_off(int level) {
@@ -223,17 +224,24 @@ void Chronicle::note_fault(int level, const Fault& fault) {
       .counter("ratchet_faults_total", "Faults of held levels and failed raises",
                {{"level", std::to_string(level)}, {"kind", std::string(to_string(fault.kind))}})
       .add();
+  if (alarmed_[static_cast<std::size_t>(level)]) set_level_alarm(level);
 }
 
 void Chronicle::add_history(std::string what, int level, std::string text) {
   parts_.history.add({parts_.time.wall(), std::move(what), level, std::move(text)});
 }
 
+// The cause, not the symptom: that the level is missing stands in the alarm's id.
 void Chronicle::set_level_alarm(int level) {
   const auto& fault = notes(level).last_fault;
-  const std::string text = "level " + std::to_string(level) + " (" + std::string(name(level)) + ") not held for " +
-                           in_s(parts_.alarm_after) + " s or more" + (fault ? ": " + fault->text : "");
-  parts_.alarms.set(alarm_id(level), text, "mend what the text names; it tries again by itself");
+  if (fault) {
+    parts_.alarms.set(alarm_id(level), fault->text, runbook(fault->kind));
+  } else {
+    parts_.alarms.set(
+        alarm_id(level),
+        std::string(name(level)) + ": not held for " + in_s(parts_.alarm_after) + " s, no attempt has ended yet",
+        "Wait for the attempt under way: it ends with a cause.");
+  }
 }
 
 // An id once seen keeps its series, at 0 when cleared: a series that vanishes cannot be told from a dead daemon.

@@ -5,6 +5,7 @@
 
 #include <atomic>
 
+#include "levels/core/runbook.hpp"
 #include "tests/daemon/fake_level.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/manual_time.hpp"
@@ -494,7 +495,8 @@ TEST_CASE("manager: a level missing for 15 s is alarmed, alone, and cleared afte
   bench.advance(seconds(15));
   REQUIRE(eventually([&] { return ids() == Lines{"level.2"}; }));
   REQUIRE(bench.reaches([](const Status& s) { return s.alarms.size() == 1; }));
-  REQUIRE(eventually([&] { return bench.alarms.list()[0].text.find("broker: refused") != std::string::npos; }));
+  CHECK(bench.alarms.list()[0].text == "broker: refused");  // the cause, and what to do about it
+  CHECK(bench.alarms.list()[0].runbook == runbook(FaultKind::refused));
   REQUIRE(
       eventually([&] { return bench.metrics.render().find("ratchet_alarms{id=\"level.2\"} 1") != std::string::npos; }));
   bench.broker.raises(Manner::well);
@@ -505,6 +507,20 @@ TEST_CASE("manager: a level missing for 15 s is alarmed, alone, and cleared afte
   REQUIRE(eventually([&] { return ids().empty(); }));
   REQUIRE(
       eventually([&] { return bench.metrics.render().find("ratchet_alarms{id=\"level.2\"} 0") != std::string::npos; }));
+}
+
+TEST_CASE("manager: a level's alarm follows the cause") {
+  Bench bench;
+  bench.broker.raises_fail(FaultKind::refused, "broker: refused");
+  bench.run();
+  REQUIRE(bench.holds(1));
+  bench.full_turn();
+  bench.advance(seconds(15));
+  REQUIRE(eventually([&] { return bench.alarms.list().size() == 1; }));
+  bench.broker.raises_fail(FaultKind::topic_missing, "broker: no such topic");
+  bench.advance(seconds(10));
+  REQUIRE(eventually([&] { return bench.alarms.list()[0].text == "broker: no such topic"; }));
+  CHECK(bench.alarms.list()[0].runbook == runbook(FaultKind::topic_missing));
 }
 
 TEST_CASE("manager: held but not whole is shown") {

@@ -257,7 +257,7 @@ def seeded():
     return random.Random(seed)
 
 
-def with_resolver(file, address):
+def with_resolver(file, address, *lines):
     """A command prefix: the process asks this name server, and nobody else's names are touched."""
-    file.write_text(f"nameserver {address}\n")
+    file.write_text("\n".join([f"nameserver {address}", *lines, ""]))
     return ["unshare", "-m", "sh", "-c", f"mount --bind '{file}' /etc/resolv.conf && exec \"$0\" \"$@\""]

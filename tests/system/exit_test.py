@@ -90,7 +90,7 @@ def one_round(world, chance, what, number):
             else:
                 assert leaver.code == 0 or (leaver.code == 1 and "overrun" in log), f"{case}: exit {leaver.code}\n{log}"
                 if leaver.code == 1:
-                    print(f"{case}: {log.splitlines()[-1]}")
+                    print(f"{case}: cut off\n{log}")
     finally:
         world.hang(what, False)
         for d in daemons:
