@@ -106,8 +106,9 @@ class Postgres:
         wait_for("the crashed server's processes gone", lambda: not any(alive(pid) for pid in self.dying))
         with open(self.dir / "log", "ab") as log:
             # Our own child, so that a killed one is reaped: a zombie's postmaster.pid would stop the next one.
-            command = [*(self.net.inside if self.net else []), *self.as_user(self.bin / "postgres", "-D", self.data)]
-            self.process = subprocess.Popen(command, cwd="/", stdout=log, stderr=log, env={**os.environ, **(self.env or {})})
+            own = [f"{k}={v}" for k, v in (self.env or {}).items()]  # set as its user: what it preloads must not begin as root
+            command = [*(self.net.inside if self.net else []), *self.as_user("env", *own, self.bin / "postgres", "-D", self.data)]
+            self.process = subprocess.Popen(command, cwd="/", stdout=log, stderr=log)
         self.pid = self.process.pid
         wait_for("PostgreSQL answers", lambda: self.run("pg_isready", "-q", "-h", self.dir, "-p", self.port, check=False).returncode == 0)
         return self
