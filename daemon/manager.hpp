@@ -1,70 +1,26 @@
-// The control thread: it alone owns the ladder's state and the stack of held levels. Everybody else posts to the
-// mailbox and reads the snapshot. It decides nothing itself: mail becomes events, ladder::step answers with
-// actions, actions become jobs of the workers.
+// The control thread: the conductor's turns, woken by the mailbox, and the workers' threads. Everybody else posts to
+// the mailbox and reads the snapshot.
 //
-//   mailbox -> feed(event) -> ladder::step -> state_ (the one assignment) -> snapshot -> perform(actions) -> workers
-//                                                                                               |
-//   mailbox <- completion <----------------------------------------------------------------------+
-//
-// How long a way down may take:
-//   asked (stop, hold, drain)   drain.total_ms, from when the way down began
-//   by a fault                  3 s in all, from the fault
-//   a stop                      drain.total_ms from SIGTERM, whatever else; at +1 s it leaves by _exit
-//   second SIGTERM              now
-// A call of a level that overruns its patience by 2 s is an alarm, by 10 s the end of the process, with evidence.
+//   mailbox -> conductor.turn -> workers -> levels
+//      ^                            |
+//      +-------- completion --------+
 #pragma once
 
 #include <array>
-#include <functional>
 #include <memory>
-#include <optional>
-#include <string>
-#include <string_view>
-#include <vector>
 
-#include "config/settings.hpp"
-#include "daemon/chronicle.hpp"
+#include "daemon/conductor.hpp"
 #include "daemon/mailbox.hpp"
 #include "daemon/worker.hpp"
-#include "levels/0_baseline/alarm_board.hpp"
-#include "levels/0_baseline/history.hpp"
-#include "levels/0_baseline/log.hpp"
-#include "levels/0_baseline/metrics.hpp"
-#include "levels/0_baseline/status_board.hpp"
-#include "levels/core/backoff.hpp"
 
 namespace ratchet {
 
 class Manager {
  public:
-  // Ways out that skip every destructor; `evidence` is one line. Replaced by tests, where they return.
-  struct LastResort {
-    std::function<void(std::string_view evidence)> abort;  // default: the line to stderr, abort()
-    std::function<void(std::string_view evidence)> leave;  // default: the line to stderr, _exit(1)
-  };
+  using LastResort = Conductor::LastResort;
+  using Parts = Conductor::Parts;
 
-  struct Parts {
-    std::string instance;
-    std::string version;
-    std::array<Level*, kTopLevel> levels;  // of 1, 2, 3
-    Mailbox& mailbox;
-    const TimeSource& time;
-    std::function<double()> chance;  // uniform in [0, 1); control thread only
-    Log& log;
-    Metrics& metrics;
-    History& history;
-    AlarmBoard& alarms;
-    StatusBoard& board;
-    DrainSettings drain;
-    BackoffSettings backoff{};
-    Duration alarm_after = std::chrono::seconds(15);          // not held though wanted
-    std::function<void(const Status&, TimePoint)> on_turn{};  // each turn of the loop, at least each second: systemd
-    std::function<void()> on_hangup{};                        // SIGHUP
-    std::function<std::uint64_t()> cut_requests{};            // for the summary line
-    LastResort last_resort{};
-  };
-
-  explicit Manager(Parts parts);
+  Manager(Parts parts, Mailbox& mailbox);
   ~Manager();
   Manager(const Manager&) = delete;
   Manager& operator=(const Manager&) = delete;
@@ -76,45 +32,28 @@ class Manager {
   void nudge();
 
  private:
-  void turn(Mailbox::Mail mail);
-  void take_stops(unsigned stops);
-  void take_fault(const Mailbox::FaultSlot& slot);
-  void begin_stop(std::string_view who);
-  void take(int level, Completion& completion);
-  void take_raise(int level, RaiseDone& done);
-  void take_lowered(int level);
-  CommandReply take_command(const Command& command);
-  CommandReply hold(int level, const Command& command);
+  // One thread for each level.
+  class Threads final : public Workers {
+   public:
+    Threads(const std::array<Level*, kTopLevel>& levels, const TimeSource& time, Mailbox& mailbox);
+    ~Threads() override;  // the top first, as in a fall
+    Threads(const Threads&) = delete;
+    Threads& operator=(const Threads&) = delete;
+    void raise(int level, Incarnation incarnation, TimePoint deadline) override;
+    void watch(int level, HeldLevel& held, Incarnation incarnation) override;
+    void lower(int level, std::unique_ptr<HeldLevel> held, Leave leave, TimePoint deadline) override;
+    void hurry(int level, Leave leave, TimePoint deadline) override;
+    std::optional<Call> call(int level) const override;
+    void nudge();
 
-  void feed(const ladder::Event& event);
-  void apply(ladder::Next next);  // the one place where the state changes
-  void keep_budgets(TimePoint now);
-  void perform(const ladder::Raise& raise);
-  void perform(const ladder::Lower& lower);
-  void perform(const ladder::Hurry& hurry);
-  void perform(const ladder::WakeAt&) {}  // the loop looks at the state
-  void perform(const ladder::Exit&) {}    // the loop looks at the state
+   private:
+    Worker& of(int level) const { return *threads_[static_cast<std::size_t>(level - 1)]; }
+    std::array<std::unique_ptr<Worker>, kTopLevel> threads_;
+  };
 
-  TimePoint deadline(Leave leave, TimePoint now) const;
-  Duration rest(int level, FaultKind kind);
-  bool rests() const;  // before the next raise
-  Duration nap(TimePoint now) const;
-  void watch_overruns(TimePoint now);
-  void publish(TimePoint now);
-  Worker& worker(int level) { return *workers_[static_cast<std::size_t>(level - 1)]; }
-
-  Parts parts_;
-  Chronicle chronicle_;
-  std::array<Backoff, kTopLevel + 1> backoff_;
-  ladder::State state_;
-  std::vector<std::unique_ptr<HeldLevel>> held_;  // [n-1] is level n; released from the back only
-  std::array<std::unique_ptr<Worker>, kTopLevel> workers_;
-  std::optional<TimePoint> down_end_;  // of the way down under way
-  std::optional<TimePoint> fall_end_;  // of the fall under way
-  std::optional<TimePoint> stop_end_;
-  unsigned stops_ = 0;
-  bool in_haste_ = false;
-  bool raise_hurried_ = false;
+  Mailbox& mailbox_;
+  std::unique_ptr<Threads> workers_;
+  Conductor conductor_;
 };
 
 }  // namespace ratchet

@@ -99,6 +99,26 @@ class Daemon::Inside {
     return parts;
   }
 
+  Manager::Parts manager_parts() {
+    return {
+        .instance = settings.instance,
+        .version = RATCHET_VERSION,
+        .levels = {&database, &broker, &service},
+        .time = time,
+        .chance = chance,
+        .log = log,
+        .metrics = metrics,
+        .history = history,
+        .alarms = alarms,
+        .board = board,
+        .drain = settings.service.drain,
+        .on_turn = [this](const Status& status, TimePoint now) { turn(status, now); },
+        .on_hangup =
+            [this] { log.notice("SIGHUP: this version reads its configuration at start only; restart to change it"); },
+        .cut_requests = [this] { return service.cut_requests(); },
+    };
+  }
+
   const Settings settings;
   const TimeSource& time;
   std::function<double()> chance;
@@ -143,24 +163,7 @@ class Daemon::Inside {
   std::uint64_t rate_requests = 0;
   TimePoint rate_at{};
   Systemd systemd{systemd_parts()};
-  Manager manager{Manager::Parts{
-      .instance = settings.instance,
-      .version = RATCHET_VERSION,
-      .levels = {&database, &broker, &service},
-      .mailbox = mailbox,
-      .time = time,
-      .chance = chance,
-      .log = log,
-      .metrics = metrics,
-      .history = history,
-      .alarms = alarms,
-      .board = board,
-      .drain = settings.service.drain,
-      .on_turn = [this](const Status& status, TimePoint now) { turn(status, now); },
-      .on_hangup =
-          [this] { log.notice("SIGHUP: this version reads its configuration at start only; restart to change it"); },
-      .cut_requests = [this] { return service.cut_requests(); },
-  }};
+  Manager manager{manager_parts(), mailbox};
   Control control{
       {control_path(settings), board, mailbox, [this](bool paused) { relay.pause(paused); }, time, log, alarms}};
   Signals signals{mailbox};

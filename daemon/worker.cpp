@@ -41,7 +41,7 @@ void Worker::give(Job job) {
     std::lock_guard lock(mutex_);
     assert(!job_);
     job_ = std::move(job);
-    watch_.reset();
+    watched_.reset();
     if (calling_) calling_->shrink_to(time_.now());  // a probe: nobody waits for its answer any more
   }
   changed_.notify_one();
@@ -51,7 +51,7 @@ void Worker::watch(HeldLevel& held, Incarnation incarnation) {
   {
     std::lock_guard lock(mutex_);
     assert(!job_ && !calling_);
-    watch_ = Watch{&held, incarnation, time_.now() + level_.probe_plan().every, 0, std::nullopt};
+    watched_ = Watched{&held, Watch(number_, incarnation, level_.probe_plan(), time_.now())};
   }
   changed_.notify_one();
 }
@@ -72,10 +72,10 @@ void Worker::nudge() {
   changed_.notify_one();
 }
 
-std::optional<Worker::Call> Worker::call() const {
+std::optional<Workers::Call> Worker::call() const {
   std::lock_guard lock(mutex_);
   if (!calling_) return std::nullopt;
-  return Call{verb_, calling_->deadline()};
+  return Workers::Call{verb_, calling_->deadline()};
 }
 
 void Worker::run() {
@@ -85,10 +85,10 @@ void Worker::run() {
     const TimePoint now = time_.now();
     if (job_) {
       work(lock);
-    } else if (watch_ && now >= watch_->next) {
+    } else if (watched_ && now >= watched_->watch.next()) {
       probe(lock);
     } else {
-      const Duration nap = watch_ ? std::min(watch_->next - now, kLongestNap) : kLongestNap;
+      const Duration nap = watched_ ? std::min(watched_->watch.next() - now, kLongestNap) : kLongestNap;
       changed_.wait_for(lock, nap, [this] { return ending_ || job_ || nudged_; });
       nudged_ = false;
     }
@@ -119,29 +119,17 @@ Completion Worker::execute(LowerJob& job, Patience& patience) {
 }
 
 void Worker::probe(std::unique_lock<std::mutex>& lock) {
-  const ProbePlan plan = level_.probe_plan();
-  auto patience = std::make_shared<Patience>(time_.now() + plan.patience);
-  HeldLevel& held = *watch_->held;
+  auto patience = std::make_shared<Patience>(time_.now() + watched_->watch.patience());
+  HeldLevel& held = *watched_->held;
   begin("probe", patience);
   lock.unlock();
-  std::optional<Fault> fault = held.probe(*patience);
+  std::optional<Fault> found = held.probe(*patience);
   lock.lock();
   end();
-  if (!watch_) return;  // told to let go meanwhile
-  const TimePoint now = time_.now();
-  if (!fault) {
-    watch_->misses = 0;
-    watch_->first_miss.reset();
-    watch_->next = now + plan.every;
-    return;
-  }
-  if (!watch_->first_miss) watch_->first_miss = now;
-  watch_->next = now;
-  if (++watch_->misses < plan.misses) return;
-  fault->level = number_;
-  fault->incarnation = watch_->incarnation;
-  fault->since = *watch_->first_miss;
-  watch_.reset();
+  if (!watched_) return;  // told to let go meanwhile
+  const auto fault = watched_->watch.judge(std::move(found), time_.now());
+  if (!fault) return;
+  watched_.reset();
   lock.unlock();
   mailbox_.report(*fault);
   lock.lock();

@@ -10,7 +10,9 @@
 #include <thread>
 #include <variant>
 
+#include "daemon/conductor.hpp"
 #include "daemon/mailbox.hpp"
+#include "daemon/watch.hpp"
 #include "levels/core/level.hpp"
 
 namespace ratchet {
@@ -23,26 +25,15 @@ class Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  // All of these: control thread, and never wait for the level.
-
-  // Completes with RaiseDone. The worker must be idle (nothing held, no job).
+  // See Workers. Control thread.
   void raise(Incarnation incarnation, TimePoint deadline);
-  // Probes it by the level's plan from now on; so many misses in a row are reported to the mailbox as a fault of
-  // `incarnation`, once. `held` stays alive until it comes back through `lower`.
   void watch(HeldLevel& held, Incarnation incarnation);
-  // Ends the probing, drains, destroys, completes with LowerDone.
   void lower(std::unique_ptr<HeldLevel> held, Leave leave, TimePoint deadline);
-  // What is under way should end by `deadline`. A lower that has not begun yet begins as `leave`.
   void hurry(Leave leave, TimePoint deadline);
   // Looks at the clock again (it was moved).
   void nudge();
 
-  // The call the level's code is in, to see when it overruns.
-  struct Call {
-    std::string_view verb;  // "raise", "probe", "drain"
-    TimePoint deadline;
-  };
-  std::optional<Call> call() const;
+  std::optional<Workers::Call> call() const;
 
  private:
   struct RaiseJob {
@@ -56,12 +47,9 @@ class Worker {
     std::variant<RaiseJob, LowerJob> what;
     std::shared_ptr<Patience> patience;
   };
-  struct Watch {
+  struct Watched {
     HeldLevel* held;
-    Incarnation incarnation;
-    TimePoint next;  // probe
-    int misses = 0;
-    std::optional<TimePoint> first_miss;
+    Watch watch;
   };
 
   void run();
@@ -84,7 +72,7 @@ class Worker {
   std::optional<Job> job_;             // given, not begun
   std::shared_ptr<Patience> calling_;  // of the level's code under way; empty: none
   std::string_view verb_;              // of that call
-  std::optional<Watch> watch_;
+  std::optional<Watched> watched_;
   bool nudged_ = false;
   bool ending_ = false;
 

@@ -45,7 +45,6 @@ struct Bench {
     manager = std::make_unique<Manager>(Manager::Parts{.instance = "test-1",
                                                        .version = "0",
                                                        .levels = {&database, &broker, &service},
-                                                       .mailbox = mailbox,
                                                        .time = time,
                                                        .chance = [] { return 0.0; },
                                                        .log = log,
@@ -56,7 +55,8 @@ struct Bench {
                                                        .drain = DrainSettings{},
                                                        .on_hangup = [this] { ++hangups; },
                                                        .cut_requests = [] { return std::uint64_t{2}; },
-                                                       .last_resort = last_resort});
+                                                       .last_resort = last_resort},
+                                        mailbox);
   }
 
   ~Bench() {
@@ -274,7 +274,6 @@ TEST_CASE("manager: flapping rests longer and longer, being held for settle forg
   Manager::Parts parts{.instance = "test-1",
                        .version = "0",
                        .levels = {&bench.database, &bench.broker, &bench.service},
-                       .mailbox = bench.mailbox,
                        .time = bench.time,
                        .chance = [] { return 0.5; },
                        .log = bench.log,
@@ -283,7 +282,7 @@ TEST_CASE("manager: flapping rests longer and longer, being held for settle forg
                        .alarms = bench.alarms,
                        .board = bench.board,
                        .drain = DrainSettings{}};
-  bench.manager = std::make_unique<Manager>(std::move(parts));
+  bench.manager = std::make_unique<Manager>(std::move(parts), bench.mailbox);
   bench.run();
   REQUIRE(bench.serves());
   Duration before{};
