@@ -72,7 +72,11 @@ Result<Lease, LeaseError> Pool::lease(TimePoint deadline) {
 // ---- inside ------------------------------------------------------------------------------------------------------
 
 Pool::Inside::Inside(PoolSettings settings, Parts parts)
-    : settings_(std::move(settings)), parts_(std::move(parts)), where_(place_of(settings_.dsn)), event_(new_event()) {
+    : settings_(std::move(settings)),
+      parts_(std::move(parts)),
+      where_(place_of(settings_.dsn)),
+      refill_(settings_.size),
+      event_(new_event()) {
   const Labels pool{{"pool", settings_.name}};
   const std::string count = "db_client_connection_count";
   const std::string help = "Connections of a pool that are open now";
@@ -199,12 +203,8 @@ Result<Nothing> Pool::Inside::open(Patience& patience, Incarnation incarnation) 
   }
   phase_ = Phase::open;
   lost_.reset();
-  target_ = 1;
-  step_ = 1;
-  urgent_ = false;
+  refill_.open();
   open_error_.clear();
-  too_many_ = false;
-  backoff_ = Backoff();
   parts_.log.info("database pool open", {{"pool", settings_.name}, {"server", (*connection)->where()}});
   joined(*std::move(connection));
   slow_start(TimePoint::min());
@@ -357,8 +357,7 @@ void Pool::Inside::remove(const Connection* connection, const std::string& why) 
     parts_.log.notice("database connection lost",
                       {{"pool", settings_.name}, {"why", why}, {"left", std::to_string(live())}});
   }
-  if (live() == 0) urgent_ = true;
-  if (urgent_ && opening_ != nullptr) opening_->shrink_to(parts_.time.now() + std::chrono::seconds(2));
+  if (refill_.lost_one(live()) && opening_ != nullptr) opening_->shrink_to(parts_.time.now() + Refill::patience(0));
   opener_.notify_all();
 }
 
@@ -415,7 +414,8 @@ std::optional<Fault> Pool::Inside::probe(Patience& patience) {
 }
 
 std::optional<Fault> Pool::Inside::no_probe_connection() const {
-  if (live() > 0 && (settings_.size < 2 || too_many_)) return std::nullopt;  // the users' own calls are watched
+  if (live() > 0 && (settings_.size < 2 || refill_.too_many()))
+    return std::nullopt;  // the users' own calls are watched
   return fault_of(FaultKind::timed_out,
                   open_error_.empty() ? "no connection for the probe (" + where_ + ")" : open_error_);
 }
@@ -448,7 +448,7 @@ int Pool::Inside::lendable() const noexcept {
   return n;
 }
 
-int Pool::Inside::missing() const noexcept { return std::max(0, std::min(target_, settings_.size) - live()); }
+int Pool::Inside::missing() const noexcept { return refill_.missing(live()); }
 
 void Pool::Inside::show() noexcept {
   const auto idle = std::count_if(slots_.begin(), slots_.end(), [](const auto& s) { return s->use == Use::idle; });

@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "levels/1_database/pool.hpp"
-#include "levels/core/backoff.hpp"
+#include "levels/1_database/refill.hpp"
 
 namespace ratchet::db {
 
@@ -111,14 +111,9 @@ class Pool::Inside {
   std::uint64_t generation_ = 0;        // counts open() and close(): a connection made for another one is unwanted
   std::vector<std::unique_ptr<Slot>> slots_;
   std::deque<Waiter*> waiting_;         // first come, first served
-  int target_ = 0;                      // slow start: how many may be open by now
-  int step_ = 1;
-  TimePoint open_at_{};                 // no attempt to open one more before
-  bool urgent_ = false;                 // all were lost: at once
+  Refill refill_;                       // when the opener connects
   Patience* opening_ = nullptr;         // of the attempt under way
-  Backoff backoff_;
   std::string open_error_;              // why the latest attempt failed; "" when it did not
-  bool too_many_ = false;               // it failed because the server has no connection left for us
   std::optional<Fault> lost_;           // in phase `lost`
   std::atomic<TimePoint> wake_at_{TimePoint::max()};  // until when the keeper sleeps; max: it is awake
   const int event_;

@@ -13,9 +13,6 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr auto kLongestSleep = std::chrono::seconds(1);  // calls with the usual patience are looked at so often
-constexpr auto kReconnect = std::chrono::seconds(2);     // the one attempt after all were lost
-constexpr auto kOneMore = std::chrono::seconds(5);       // an attempt while others serve
-constexpr auto kPause = std::chrono::milliseconds(50);   // between the steps of the slow start
 
 bool has_ended(int socket) noexcept {
   pollfd file{socket, POLLRDHUP, 0};
@@ -116,8 +113,8 @@ void Pool::Inside::heard(Lock& lock, Connection* which) {
     lock.lock();
   } else if (ended && !slot->dead) {
     slot->dead = true;  // its user finds out by itself
-    if (phase_ == Phase::open && live() == 0) urgent_ = true;
-    if (urgent_ && opening_ != nullptr) opening_->shrink_to(parts_.time.now() + kReconnect);
+    if (phase_ == Phase::open && refill_.lost_one(live()) && opening_ != nullptr)
+      opening_->shrink_to(parts_.time.now() + Refill::patience(0));
     opener_.notify_all();
   }
 }
@@ -138,11 +135,11 @@ void Pool::Inside::retire_old(std::vector<std::unique_ptr<Connection>>& old, Tim
 void Pool::Inside::open_more() {
   Lock lock(mutex_);
   while (!stopping_) {
-    const TimePoint now = parts_.time.now();
-    if (phase_ != Phase::open || (missing() == 0 && !urgent_)) {
+    const auto due = phase_ == Phase::open ? refill_.due(live()) : std::nullopt;
+    if (!due) {
       opener_.wait(lock);
-    } else if (!urgent_ && now < open_at_) {
-      opener_.wait_until(lock, open_at_);
+    } else if (parts_.time.now() < *due) {
+      opener_.wait_until(lock, *due);
     } else {
       open_one(lock);
     }
@@ -152,7 +149,7 @@ void Pool::Inside::open_more() {
 void Pool::Inside::open_one(Lock& lock) {
   const std::uint64_t mine = generation_;
   const bool alone = live() == 0;
-  Patience patience(parts_.time.now() + (alone ? Duration(kReconnect) : Duration(kOneMore)));
+  Patience patience(parts_.time.now() + Refill::patience(live()));
   opening_ = &patience;
   lock.unlock();
   auto connection = connect(patience);
@@ -185,51 +182,35 @@ void Pool::Inside::open_one(Lock& lock) {
 // The slot is on the list, joining. From a size of 2 on one connection is kept for the probe, never the only one.
 void Pool::Inside::joined(std::unique_ptr<Connection> connection) {
   Slot& slot = *find(connection.get());
-  const bool alone = live() == 0;
   const bool has_reserved = std::any_of(
       slots_.begin(), slots_.end(), [](const auto& s) { return s->reserved && !s->dead && !s->connection->broken(); });
   slot.reserved = settings_.size >= 2 && !has_reserved && lendable() >= 1;
   slot.retire_at =
       parts_.time.now() + std::chrono::duration_cast<Duration>(std::chrono::duration<double>(
                               static_cast<double>(settings_.lifetime.count()) * (0.8 + 0.4 * parts_.chance())));
-  if (alone && urgent_) {  // the server came back within one attempt: slowly again
-    target_ = 1;
-    step_ = 1;
-  }
-  urgent_ = false;
+  refill_.joined(live());
   open_error_.clear();
-  too_many_ = false;
   settle(slot, std::move(connection));
   came_home_.notify_all();
 }
 
 void Pool::Inside::slow_start(TimePoint now) {
-  backoff_ = Backoff();
-  if (live() < target_) return;
-  if (target_ >= settings_.size) {
-    parts_.alarms.clear("pool." + settings_.name + ".too-many");
-    return;
-  }
-  step_ *= 2;
-  target_ = std::min(settings_.size, target_ + step_);
-  open_at_ =
-      now == TimePoint::min() ? now : now + std::chrono::duration_cast<Duration>(kPause * (0.5 + parts_.chance()));
+  if (refill_.step(live(), now, parts_.chance())) parts_.alarms.clear("pool." + settings_.name + ".too-many");
 }
 
 // `alone`: it was begun with no other connection there.
 void Pool::Inside::not_joined(const Fault& fault, bool alone) {
-  const TimePoint now = parts_.time.now();
   if (phase_ != Phase::open) return;
-  if (live() == 0 && !alone && fault.kind == FaultKind::connection_lost) {
-    urgent_ = true;  // lost along with the others: that was not yet the one immediate reconnect
-    return;
+  switch (refill_.failed(fault.kind, live(), alone, parts_.time.now(), parts_.chance())) {
+    case Refill::Verdict::lost:
+      lose(fault_of(fault.kind, fault.text));
+      return;
+    case Refill::Verdict::at_once:
+      return;
+    case Refill::Verdict::later:
+      break;
   }
-  if (live() == 0) {
-    lose(fault_of(fault.kind, fault.text));
-    return;
-  }
-  too_many_ = fault.kind == FaultKind::too_many_connections;
-  if (too_many_) {
+  if (refill_.too_many()) {
     parts_.alarms.set("pool." + settings_.name + ".too-many",
                       std::to_string(live()) + " of " + std::to_string(settings_.size) + " connections: " + fault.text,
                       "Raise max_connections of the server, or lower `size` or the number of instances.");
@@ -238,8 +219,6 @@ void Pool::Inside::not_joined(const Fault& fault, bool alone) {
     parts_.log.warning("no further database connection", {{"pool", settings_.name}, {"why", fault.text}});
   }
   open_error_ = fault.text;
-  const double chance = parts_.chance();
-  open_at_ = now + (too_many_ || needs_a_person(fault.kind) ? backoff_.cap(chance) : backoff_.next(chance));
 }
 
 }  // namespace ratchet::db

@@ -14,6 +14,7 @@
 
 #include "levels/2_broker/record_headers.hpp"
 #include "levels/2_broker/relay.hpp"
+#include "levels/2_broker/tenure.hpp"
 #include "levels/2_broker/window.hpp"
 
 namespace ratchet::kafka {
@@ -117,7 +118,7 @@ class Session {
   Step produce(const db::Page& page, std::size_t& sent);
   Step wait_home();
   Step settle(const db::Page& page);
-  Step judge(const db::Page& page, const Window::Failure& failure);
+  void tell_refused(const db::Page& page, const Window::Failure& failure);
   Step bury(const db::Page& page, const Window::Failure& failure);
   Step outage(const Window::Failure& failure, const db::OutboxRow& row);
   Step again(const Window::Failure& failure);
@@ -140,14 +141,11 @@ class Session {
   db::Outbox outbox_;
   Producer& producer_;
 
-  std::int64_t epoch_ = 0;
-  db::Cursor done_, saved_;           // acknowledged so far; what the database knows of it
-  TimePoint beat_at_{}, saved_at_{};  // when the last call that renewed the lease was begun; when saved
+  Tenure tenure_;
   TimePoint read_at_{};
   TimePoint reclaim_at_{}, rotate_at_{}, stats_at_{};
   TimePoint retire_at_{};
   Duration poll_{};
-  std::optional<std::int64_t> careful_until_;  // one record at a time up to this seq: one of them was refused
   std::optional<TimePoint> failing_since_;
   std::size_t row_bytes_ = 0;  // on average, lately
   int grown_ = 0;              // rows of a page, growing from little

@@ -30,6 +30,7 @@ Session::Session(Relay::Inside& relay, db::Lease& lease)
       lease_(lease),
       outbox_(*lease),
       producer_(*relay.producer_),
+      tenure_({tuning_.ttl, tuning_.beat, tuning_.save}),
       poll_(tuning_.poll_least) {
   stats_at_ = rotate_at_ = relay_.now();
   // Later than the pool's own date for any connection (+-20 %), so that the pool replaces it when it comes home.
@@ -104,7 +105,7 @@ Session::Step Session::step(const Result<T, db::SqlError>& result) {
 Session::Step Session::still_ours(const Result<bool, db::SqlError>& result, TimePoint asked) {
   if (Step done = step(result); done != Step::go_on) return done;
   if (!*result) return Step::lost;
-  beat_at_ = asked;
+  tenure_.renewed(asked);
   return Step::go_on;
 }
 
@@ -119,19 +120,16 @@ bool Session::stand_by() {
 }
 
 void Session::begin(const db::RelayLease& lease, TimePoint asked) {
-  epoch_ = lease.epoch;
-  done_ = saved_ = lease.cursor;
-  beat_at_ = saved_at_ = asked;
+  tenure_.begin(lease, asked);
   reclaim_at_ = asked + tuning_.reclaim;
   read_at_ = TimePoint::min();
-  careful_until_.reset();
   failing_since_.reset();
   grown_ = kFirstPage;
   row_bytes_ = 0;
   relay_.parts_.alarms.clear("relay.stuck");  // of an earlier session
   relay_.parts_.alarms.clear("dead-letters.full");
   relay_.lead(true);
-  relay_.parts_.log.notice("relay: leads", {{"epoch", std::to_string(epoch_)}});
+  relay_.parts_.log.notice("relay: leads", {{"epoch", std::to_string(tenure_.epoch())}});
   if (lease.republished > 0) {
     relay_.parts_.log.warning("relay: another database cluster, what is left is published again",
                               {{"rows", std::to_string(lease.republished)}});
@@ -153,7 +151,7 @@ Session::Step Session::leave() {
   if (relay_.patience_->over(relay_.now())) return Step::go_on;  // the lease runs out by itself
   if (Step done = save(); done != Step::go_on) return done;
   allow();
-  auto released = outbox_.release(epoch_);
+  auto released = outbox_.release(tenure_.epoch());
   if (step(released) == Step::go_on) relay_.parts_.log.info("relay: lease released");
   return Step::go_on;
 }
@@ -161,26 +159,24 @@ Session::Step Session::leave() {
 // ---- the lease ---------------------------------------------------------------------------------------------------
 
 Session::Step Session::save() {
-  if (done_ == saved_) return Step::go_on;
+  if (!tenure_.unsaved()) return Step::go_on;
   TimePoint asked = relay_.now();
   allow();
-  Step done = still_ours(outbox_.advance(epoch_, tuning_.ttl, done_), asked);
-  if (done != Step::go_on) return done;
-  saved_ = done_;
-  saved_at_ = asked;
+  Step done = still_ours(outbox_.advance(tenure_.epoch(), tuning_.ttl, tenure_.done()), asked);
+  if (done == Step::go_on) tenure_.saved(asked);
   return done;
 }
 
 Session::Step Session::keep_lease() {
   TimePoint asked = relay_.now();
-  if (asked < beat_at_ + tuning_.beat) return Step::go_on;
+  if (asked < tenure_.beat_at()) return Step::go_on;
   allow();
-  return still_ours(outbox_.beat(epoch_, tuning_.ttl), asked);
+  return still_ours(outbox_.beat(tenure_.epoch(), tuning_.ttl), asked);
 }
 
 Session::Step Session::housekeeping() {
   TimePoint now = relay_.now();
-  if (now >= saved_at_ + tuning_.save) {
+  if (now >= tenure_.save_at()) {
     if (Step done = save(); done != Step::go_on) return done;
   }
   if (Step done = keep_lease(); done != Step::go_on) return done;
@@ -200,7 +196,7 @@ Session::Step Session::minor_duties(TimePoint now) {
   if (now >= reclaim_at_) {
     reclaim_at_ = now + tuning_.reclaim;
     allow();
-    if (harmless(outbox_.reclaim(epoch_), "relay: reclaims") == Step::failed) return Step::failed;
+    if (harmless(outbox_.reclaim(tenure_.epoch()), "relay: reclaims") == Step::failed) return Step::failed;
   }
   if (now >= rotate_at_) {
     rotate_at_ = now + tuning_.rotate;
@@ -225,7 +221,7 @@ Session::Step Session::look_at_stats(TimePoint now) {
   return Step::go_on;
 }
 
-bool Session::may_produce() const { return relay_.now() <= beat_at_ + tuning_.ttl * 4 / 5 && !relay_.hurried(); }
+bool Session::may_produce() const { return tenure_.may_produce(relay_.now()) && !relay_.hurried(); }
 
 // ---- one page ----------------------------------------------------------------------------------------------------
 
@@ -237,20 +233,16 @@ Session::Step Session::round() {
   }
   read_at_ = relay_.now();
   allow();
-  auto page = outbox_.read(done_, page_rows());
+  auto page = outbox_.read(tenure_.done(), page_rows());
   if (Step done = step(page); done != Step::go_on) return done;
   if (!page->rows.empty()) {
     poll_ = tuning_.poll_least;
     adapt(*page);
     Step done = publish(*page);
-    if (done == Step::go_on && !careful_until_) gather(page->rows.size());
+    if (done == Step::go_on && !tenure_.careful()) gather(page->rows.size());
     return done;
   }
-  careful_until_.reset();
-  if (page->after != done_) {  // the end of a window
-    done_ = page->after;
-    return Step::go_on;
-  }
+  if (tenure_.pass(*page)) return Step::go_on;
   relay_.idle(read_at_ + poll_);
   poll_ = std::min<Duration>(poll_ * 3 / 2, tuning_.poll_most);
   return Step::go_on;
@@ -265,7 +257,7 @@ void Session::gather(std::size_t rows) {
 }
 
 int Session::page_rows() const noexcept {
-  if (careful_until_) return 1;
+  if (tenure_.careful()) return 1;
   int fitting = row_bytes_ == 0 ? tuning_.page : static_cast<int>(kPageBytes / row_bytes_);
   return std::clamp(std::min(fitting, grown_), 1, tuning_.page);
 }
@@ -278,7 +270,7 @@ void Session::adapt(const db::Page& page) {
   }
   std::size_t mean = bytes / page.rows.size() + 1;
   row_bytes_ = row_bytes_ == 0 ? mean : std::max(mean, (3 * row_bytes_ + mean) / 4);
-  if (!careful_until_) grown_ = std::min(2 * grown_, tuning_.page);
+  if (!tenure_.careful()) grown_ = std::min(2 * grown_, tuning_.page);
 }
 
 Session::Step Session::publish(const db::Page& page) {
@@ -322,7 +314,7 @@ Session::Step Session::produce(const db::Page& page, std::size_t& sent) {
 
 Session::Step Session::wait_home() {
   for (;;) {
-    TimePoint look = std::min(relay_.now() + kAckLook, beat_at_ + tuning_.beat);
+    TimePoint look = std::min(relay_.now() + kAckLook, tenure_.beat_at());
     if (relay_.wait_settled(look)) return Step::go_on;
     if (relay_.hurried() || too_old()) {
       producer_.purge();
@@ -348,14 +340,27 @@ Session::Step Session::settle(const db::Page& page) {
     acknowledged = relay_.window_.acknowledged();
     failure = relay_.window_.failure();
   }
-  done_ = db::cursor_after(done_, page, acknowledged);
   if (acknowledged > 0) {
     relay_.published_.add(static_cast<double>(acknowledged));
     relay_.last_publish_.set(std::chrono::duration<double>(relay_.parts_.time.wall().time_since_epoch()).count());
     progress();
-    if (careful_until_ && page.rows[acknowledged - 1].seq >= *careful_until_) careful_until_.reset();
   }
-  return failure ? judge(page, *failure) : Step::go_on;
+  if (failure && !is_known(failure->code)) relay_.unknown_codes_.add();
+  const bool required = failure && producer_.requires_topic(page.rows[failure->index].topic);
+  switch (tenure_.settle(page, acknowledged, failure, required)) {
+    case Tenure::Sequel::go_on:
+      return Step::go_on;
+    case Tenure::Sequel::one_by_one:
+      tell_refused(page, *failure);
+      return Step::go_on;
+    case Tenure::Sequel::bury:
+      return bury(page, *failure);
+    case Tenure::Sequel::outage:
+      return outage(*failure, page.rows[failure->index]);
+    case Tenure::Sequel::again:
+      break;
+  }
+  return again(*failure);
 }
 
 void Session::progress() {
@@ -366,27 +371,17 @@ void Session::progress() {
 
 // ---- what went wrong ---------------------------------------------------------------------------------------------
 
-Session::Step Session::judge(const db::Page& page, const Window::Failure& failure) {
+void Session::tell_refused(const db::Page& page, const Window::Failure& failure) {
   const db::OutboxRow& row = page.rows[failure.index];
-  if (!is_known(failure.code)) relay_.unknown_codes_.add();
-  Verdict meaning = verdict(failure.code);
-  // A topic that only some SQL writer names must not take the service down.
-  if (is_about_topic(failure.code) && !producer_.requires_topic(row.topic)) meaning = Verdict::poison;
-  if (meaning == Verdict::outage) return outage(failure, row);
-  if (meaning != Verdict::poison) return again(failure);
-  if (page.rows.size() == 1) return bury(page, failure);
-  // The broker refuses batches, not records: only one that is refused alone is guilty.
-  careful_until_ = std::max(careful_until_.value_or(row.seq), row.seq);
   relay_.parts_.log.notice("relay: a record was refused, going on one by one",
                            {{"topic", row.topic}, {"seq", std::to_string(row.seq)}, {"reason", failure.text}});
-  return Step::go_on;
 }
 
 Session::Step Session::bury(const db::Page& page, const Window::Failure& failure) {
   const db::OutboxRow& row = page.rows.front();
   TimePoint asked = relay_.now();
   allow();
-  auto buried = outbox_.bury(epoch_, tuning_.ttl, page.after, row, std::to_string(failure.code), failure.text);
+  auto buried = outbox_.bury(tenure_.epoch(), tuning_.ttl, page.after, row, std::to_string(failure.code), failure.text);
   if (!buried && buried.error().sqlstate == kDeadLettersFull) {
     relay_.parts_.alarms.set("dead-letters.full", "the dead letters are full: the relay waits, nothing is published",
                              "Replay or discard dead letters; nothing is ever dropped by itself.");
@@ -395,9 +390,7 @@ Session::Step Session::bury(const db::Page& page, const Window::Failure& failure
   }
   if (Step done = still_ours(buried, asked); done != Step::go_on) return done;
   relay_.parts_.alarms.clear("dead-letters.full");
-  done_ = saved_ = page.after;
-  saved_at_ = asked;
-  if (careful_until_ && row.seq >= *careful_until_) careful_until_.reset();
+  tenure_.buried(page, asked);
   stats_at_ = asked;  // the alarm comes at once
   relay_.buried_.add();
   progress();
