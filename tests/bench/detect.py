@@ -1,6 +1,7 @@
 """How fast each fault is seen (/ready says 503) and how fast level 3 is back once it heals, beside the bound that is
 promised; then, what one killed connection of 8 costs under load. Medians. Needs root for the rows with networks.
-usage: detect.py [--times 10] [--outage 5] [--only WORD]..."""
+usage: detect.py [--times 10] [--outage 5] [--only WORD]... | detect.py --quiet MINUTES
+--quiet: no fault at all, but a Kafka that closes idle connections after 1.5 s: counts what was seen though nothing was there."""
 import argparse
 import os
 import random
@@ -219,12 +220,40 @@ def one_of_eight(world, times):
     d.stop()
 
 
+def quiet(minutes):
+    made = []
+
+    def make(what, *args, **kwargs):
+        made.append(what(*args, **kwargs))
+        return made[-1]
+    try:
+        postgres = make(Postgres).start()
+        kafka = make(Kafka, **{"connections.max.idle.ms": 1500}).start(topics=["orders"])
+        for sql in ("create role app login", "create database app"):
+            postgres.sql(sql, db="postgres")
+        d = make(Daemon, postgres.dsn("app"), kafka.bootstrap)
+        d.migrate(postgres.dsn())
+        postgres.sql("grant ratchet_run to app")
+        d.start().wait_level(3)
+        before = d.metric("ratchet_level_transitions_total")
+        time.sleep(minutes * 60)
+        faults = d.metric("ratchet_faults_total") or 0
+        print(f"{minutes:g} minutes beside a Kafka that closes idle connections after 1.5 s: transitions {d.metric('ratchet_level_transitions_total') - before:.0f}, "
+              f"faults {faults:.0f}, alarms {d.levels()['alarms']}, held {d.held()}")
+    finally:
+        for thing in reversed(made):
+            thing.remove()
+
+
 def main():
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--times", type=int, default=10)
     options.add_argument("--outage", type=float, default=5)
     options.add_argument("--only", action="append", default=[], help="only rows that have this word in their name")
+    options.add_argument("--quiet", type=float, metavar="MINUTES")
     options = options.parse_args()
+    if options.quiet:
+        return quiet(options.quiet)
     world, done = None, []
     if why := missing_for_networks():
         print(f"rows with dropped packets are left out: {why}")

@@ -30,6 +30,8 @@ def missing_for_networks():
             return f"{tool} is not installed"
     name = f"ratchet-{os.getpid()}-try"
     tried = run("ip", "netns", "add", name, check=False)
+    if tried.returncode == 0:
+        tried = run("ip", "netns", "exec", name, "iptables", "-w", "-A", "INPUT", "-j", "DROP", check=False)
     run("ip", "netns", "del", name, check=False)
     return None if tried.returncode == 0 else f"no network namespaces here: {tried.stderr.strip()}"
 
@@ -193,7 +195,8 @@ class Disk:
     """A file system on a loop device, for a server's data."""
 
     def __init__(self, mib=512):
-        self.dir = Path(tempfile.mkdtemp(prefix="ratchet-disk-"))
+        self.sweep()
+        self.dir = Path(tempfile.mkdtemp(prefix=f"ratchet-disk-{os.getpid()}-"))
         self.dir.chmod(0o755)
         self.path = self.dir / "mounted"
         self.path.mkdir()
@@ -208,6 +211,13 @@ class Disk:
             raise
         os.chmod(self.path, 0o777)
         self.thawing = None
+
+    @staticmethod
+    def sweep():
+        for left in Path(tempfile.gettempdir()).glob("ratchet-disk-*-*"):
+            if not alive(int(left.name.split("-")[2])):
+                run("umount", "--lazy", left / "mounted", check=False)
+                shutil.rmtree(left, ignore_errors=True)
 
     def freeze(self, seconds):
         """Every write waits. Thawed by a process of its own session, even when the test has died meanwhile."""

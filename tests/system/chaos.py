@@ -144,11 +144,13 @@ class Chaos:
             database["disk stands still"] = self.disk_stands_still
         if world.clock:
             database["clock jumps"] = self.clock_jumps
-        own = {"SIGTERM": self.sigterm, "SIGTERM again": self.sigterm, "kill -9": self.killed_daemon, "daemon frozen": self.frozen_daemon,
-               "no more files": self.no_more_files, "no more memory": self.no_more_memory, "held back": self.held_back}
+        # What was asked, and a new beginning, explain no fault.
+        own = {"SIGTERM": (set(), self.sigterm), "SIGTERM again": (set(), self.sigterm), "kill -9": (set(), self.killed_daemon),
+               "held back": (set(), self.held_back), "daemon frozen": ({1, 2, 3}, self.frozen_daemon),
+               "no more files": ({1, 2, 3}, self.no_more_files), "no more memory": ({1, 2, 3}, self.no_more_memory)}
         # A broker's fall may come from the database: the relay reads from there.
         self.lanes = [self.lane("database", {k: ({1, 2}, v) for k, v in database.items()}, 1), self.lane("broker", {k: ({2}, v) for k, v in broker.items()}, 2),
-                      self.lane("daemon", {k: ({1, 2, 3}, v) for k, v in own.items()}, 3)]
+                      self.lane("daemon", own, 3)]
 
     def lane(self, name, faults, number):
         return Lane(name, faults, random.Random(self.seed * 10 + number), self.told)

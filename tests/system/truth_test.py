@@ -1,4 +1,6 @@
-"""Nothing acknowledged is lost, whatever is killed; and nobody notices that we leave."""
+"""Nothing acknowledged is lost, whatever is killed; and nobody notices that we leave. By hand: RATCHET_LOAD_S=60 for so many
+seconds of load at least, RATCHET_ROUNDS=10 for so many SIGTERMs."""
+import os
 import time
 
 import pytest
@@ -6,6 +8,9 @@ from conftest import migrated
 from load import Load, judge
 
 from tests.support.servers import Daemon
+
+LOAD_S = float(os.environ.get("RATCHET_LOAD_S", "0"))
+ROUNDS = int(os.environ.get("RATCHET_ROUNDS", "3"))
 
 
 def everything(kafka, *loads):
@@ -27,6 +32,7 @@ def test_every_acknowledged_event_arrives_in_order_whatever_is_killed(make, daem
         while len(load.acknowledged) < before + 500 and time.monotonic() < end:
             time.sleep(0.05)
         assert len(load.acknowledged) >= before + 500, daemon.levels()
+        time.sleep(LOAD_S / 5)  # no synchronisation: only more load between the five faults
 
     recovers()
     postgres.kill()
@@ -59,12 +65,12 @@ def test_every_acknowledged_event_arrives_in_order_whatever_is_killed(make, daem
 def test_sigterm_under_load_fails_no_request(make, postgres, kafka, clients):
     """Keep-alive clients that honour `Connection: close` never lose a request, whenever SIGTERM comes; exit 0; one summary line."""
     loads = []
-    for round_ in range(3):
+    for round_ in range(ROUNDS):
         d = make(Daemon, postgres.dsn("app"), kafka.bootstrap, service={"drain": {"lb_wait": "none"}})
         migrated(d, postgres).start().wait_level(3)
         load = Load(d.http_port, threads=clients, name=f"round-{round_}").start()
         loads.append(load)
-        while len(load.acknowledged) < 500 + 100 * round_:
+        while len(load.acknowledged) < 500 + 100 * (round_ % 5):
             time.sleep(0.01)
         d.terminate()
         assert d.wait() == 0
