@@ -96,6 +96,10 @@ void Conductor::begin_stop(std::string_view who) {
   stop_end_ = parts_.time.now() + parts_.drain.total;
   chronicle_.stopping(who);
   feed(ladder::Stop{});
+  // To the ladder a stop is not more urgent than the way down under way, but its budget may end sooner.
+  if (state_.work != ladder::Work::lowering) return;
+  const Leave leave = state_.fall_to < state_.held ? Leave::fault : Leave::asked;
+  workers_.hurry(state_.held, leave, deadline(leave, parts_.time.now()));
 }
 
 // Asks the ladder first what it would make of the fault: late and repeated ones are not told to anybody.

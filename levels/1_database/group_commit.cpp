@@ -133,7 +133,7 @@ class GroupCommit::Inside {
   bool connected(Committer& me);
   void take_lease(Committer& me);
   void drop_lease(Committer& me);
-  void give_lease_home(Committer& me);
+  void give_lease_home(Committer& me, const Patience* patience = nullptr);
   bool queue_empty() const noexcept { return sealed_.empty() && (!filling_ || filling_->batch.rows() == 0); }
   std::unique_ptr<Work> take();  // under the mutex; null when there is nothing
   void commit(Committer& me, std::unique_ptr<Work> work);
@@ -240,7 +240,7 @@ Result<Nothing> GroupCommit::Inside::start(Patience& patience) {
     }
     if (fault) {
       for (auto& other : committers_)
-        give_lease_home(*other);
+        give_lease_home(*other, &patience);
       return *std::move(fault);
     }
     committer->lease.emplace(std::move(*lease));
@@ -297,7 +297,7 @@ void GroupCommit::Inside::stop(Patience& patience, Leave leave) {
   for (auto& committer : committers_) {
     // Giving it back politely costs a round trip, which a frozen server never answers.
     if (committer->lease && (leave == Leave::fault || patience.over(time_.now()))) (*committer->lease)->cut();
-    give_lease_home(*committer);
+    give_lease_home(*committer, &patience);
   }
   running_ = false;
 }
@@ -418,11 +418,13 @@ void GroupCommit::Inside::drop_lease(Committer& me) {
 }
 
 // As it was: the next holder waits for locks as long as he likes.
-void GroupCommit::Inside::give_lease_home(Committer& me) {
+void GroupCommit::Inside::give_lease_home(Committer& me, const Patience* patience) {
   if (!me.lease) return;
   if (!(*me.lease)->broken()) {
     me.lease->allow_until(time_.now() + call_patience());
+    me.lease->bound_by(patience);
     if (!(*me.lease)->exec("reset lock_timeout")) (*me.lease)->cut();
+    me.lease->bound_by(nullptr);
   }
   drop_lease(me);
 }

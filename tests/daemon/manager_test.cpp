@@ -38,7 +38,7 @@ struct Bench {
   std::atomic<int> exit_code{-1};
   std::thread thread;
 
-  Bench() {
+  explicit Bench(DrainSettings drain = {}) {
     Manager::LastResort last_resort;
     last_resort.abort = [this](std::string_view) { ++aborted; };
     last_resort.leave = [this](std::string_view) { ++left; };
@@ -52,7 +52,7 @@ struct Bench {
                                                        .history = history,
                                                        .alarms = alarms,
                                                        .board = board,
-                                                       .drain = DrainSettings{},
+                                                       .drain = drain,
                                                        .on_hangup = [this] { ++hangups; },
                                                        .cut_requests = [] { return std::uint64_t{2}; },
                                                        .last_resort = last_resort},
@@ -353,6 +353,24 @@ TEST_CASE("manager: the second stop shrinks the patience of what drains and of a
   bench.mailbox.stop();
   REQUIRE(bench.exits());  // without the clock having moved
   CHECK(bench.broker.drain_deadline() <= bench.time.now());
+}
+
+TEST_CASE("manager: a stop during a fall leaves it no more than the stop's own budget") {
+  DrainSettings drain;
+  drain.total = seconds(1);
+  Bench bench(drain);
+  bench.service.drains(Manner::waits);
+  bench.run();
+  REQUIRE(bench.serves());
+  bench.mailbox.report(bench.database.fault(FaultKind::connection_lost, "gone"));
+  REQUIRE(eventually([&] { return bench.journal.has("drain fault 3"); }));
+  const TimePoint end = bench.time.now() + seconds(1);
+  bench.mailbox.stop();
+  REQUIRE(bench.reaches([](const Status& s) { return s.doing == Doing::stopping; }));
+  bench.advance(seconds(1));
+  REQUIRE(bench.exits());
+  CHECK(bench.service.drain_deadline() == end);
+  CHECK(bench.left == 0);
 }
 
 TEST_CASE("manager: two stops that arrive together are two stops") {

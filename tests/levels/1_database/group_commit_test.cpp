@@ -634,3 +634,15 @@ TEST_CASE("group commit: a connection that is frozen while it is prepared does n
   CHECK(true);
   world.postgres.thaw();
 }
+
+TEST_CASE("group commit: an idle connection that is frozen is given back within the stop's patience") {
+  World world(4, 600s);
+  Runner runner(world);
+  REQUIRE(runner.add(1, "one"));
+  runner.commits.wake();
+  REQUIRE(runner.sink.wait(1).committed == Committed::stored);
+  world.postgres.freeze_backend(std::stoi(committer_pid(world)));
+  runner.stop(Leave::asked, 300ms);  // hangs for ten minutes where nothing but the call's own time binds it
+  CHECK(true);
+  world.postgres.thaw();
+}
