@@ -180,7 +180,7 @@ class Ops::Inside final : public http::Service {
   explicit Inside(const Parts& parts)
       : parts_(parts),
         started_(parts.time.now()),
-        reactor_({"ops", limits_of(parts.settings.ops), 0}, *this, parts.time, parts.log, parts.metrics) {
+        reactor_({"ops", limits_of(parts.settings.ops)}, *this, parts.time, parts.log, parts.metrics) {
     keep_current(parts_);
     router_.get("/", [this](const auto&) {
       return http::Page{200, "text/html; charset=utf-8", index_page(parts_.settings.instance), {}};

@@ -82,9 +82,8 @@ struct ReactorCounts {  // read from any thread
 class Reactor {
  public:
   struct Options {
-    std::string name;              // "service", "ops": thread name, labels
+    std::string name;  // "service", "ops": thread name, labels
     HttpLimits limits;
-    std::size_t wake_slots = 0;    // reserved
   };
   Reactor(Options options, Service& service, const TimeSource& time, Log& log, Metrics& metrics);
   ~Reactor();                      // stops and joins; whatever is open is closed

@@ -34,7 +34,7 @@ int main(int argc, char** argv) {
   Metrics metrics;
   NoWork service;
   HttpLimits limits;
-  http::Reactor reactor({"bench", limits, 0}, service, time, log, metrics);
+  http::Reactor reactor({"bench", limits}, service, time, log, metrics);
   const auto port = static_cast<std::uint16_t>(argc > 1 ? std::atoi(argv[1]) : 0);
   if (const auto listening = reactor.listen({"127.0.0.1", port}); !listening) {
     std::fprintf(stderr, "%s\n", listening.error().text.c_str());

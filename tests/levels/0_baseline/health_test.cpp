@@ -74,7 +74,7 @@ class HealthPort final : public http::Service {
   tests::RealTime real_;
   Log log_{LogSettings{LogFormat::text, 3, false}, real_};
   Metrics metrics_;
-  http::Reactor reactor_{{"health", {}, 0}, *this, real_, log_, metrics_};
+  http::Reactor reactor_{{"health", {}}, *this, real_, log_, metrics_};
 };
 
 }  // namespace

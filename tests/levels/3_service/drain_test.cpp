@@ -103,7 +103,7 @@ struct House {
   Metrics metrics;
   Health health;
   SlowService service{health};
-  http::Reactor reactor{{"service", {}, 0}, service, time, log, metrics};
+  http::Reactor reactor{{"service", {}}, service, time, log, metrics};
   DrainSettings settings;
   service::Waiters waiters;
   Patience patience{time.now() + seconds(60)};
