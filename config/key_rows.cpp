@@ -319,6 +319,8 @@ constexpr std::array kOwned = {
     OwnedProperty{"retries", "idempotence decides it"},
     OwnedProperty{"message.send.max.retries", "idempotence decides it"},
     OwnedProperty{"queuing.strategy", "idempotence decides it"},
+    OwnedProperty{"linger.ms", "the relay decides when a batch leaves"},
+    OwnedProperty{"queue.buffering.max.ms", "the relay decides when a batch leaves"},
     OwnedProperty{"partitioner", "\"murmur2_random\", so that keys land where those of Java clients do"},
     OwnedProperty{"message.timeout.ms", "the relay decides when a record is late"},
     OwnedProperty{"delivery.timeout.ms", "the relay decides when a record is late"},

@@ -24,6 +24,7 @@ using namespace std::chrono_literals;
 constexpr int kLevel = 2;
 constexpr auto kTry = 1000ms;  // one metadata request
 constexpr int kPollMs = 200;   // only as long as nothing wakes it
+constexpr int kSendMs = 50;    // between two looks at whether to stop, while something is in flight
 constexpr std::size_t kTopicHandles = 1024;
 
 template <auto destroy>
@@ -55,14 +56,15 @@ constexpr std::array kOwned = {
     Property{"allow.auto.create.topics", "false"},  // by default a metadata request creates the topic
     Property{"message.timeout.ms", "0"},            // never: the outbox has the record, and the relay watches its age
     Property{"statistics.interval.ms", "0"},
-    Property{"log.queue", "true"},  // log lines come on our poll thread, too
+    Property{"log.queue", "true"},    // log lines come on our poll thread, too
+    Property{"linger.ms", "900000"},  // the most there is: a wave leaves when `send` says so
 };
 
 // Other names for them, and what would undo them.
 constexpr std::array kRefused = {
     "bootstrap.servers", "metadata.broker.list",     "request.required.acks", "delivery.timeout.ms",
     "retries",           "message.send.max.retries", "max.in.flight",         "max.in.flight.requests.per.connection",
-    "transactional.id",  "enable.gapless.guarantee", "test.mock.num.brokers",
+    "transactional.id",  "enable.gapless.guarantee", "test.mock.num.brokers", "queue.buffering.max.ms",
 };
 
 // Better defaults for somebody who wants to know soon; the user's properties win.
@@ -75,7 +77,6 @@ constexpr std::array kDefaults = {
     Property{"reconnect.backoff.max.ms", "500"},  // 10 s by default: recovery would be noticed that late
     Property{"connections.max.idle.ms", "0"},     // closing idle connections looks like "all brokers down"
     Property{"log.connection.close", "false"},
-    Property{"linger.ms", "1"},
     Property{"queue.buffering.max.kbytes", "65536"},
     Property{"message.max.bytes", "33554432"},              // the topic's own limit decides, not the client's
     Property{"topic.metadata.propagation.max.ms", "1000"},  // a misspelt topic is told in a second, not in thirty
@@ -190,9 +191,18 @@ class Producer::Inside {
   void purge() noexcept {
     rd_kafka_purge(kafka_, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
   }
+  void send() noexcept {
+    sending_ = true;
+    rd_kafka_queue_yield(main_.get());
+  }
   void resume() noexcept {
-    std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    sent_.wait(lock, [&] { return !flushing_; });  // it ends when nothing is in flight, at the latest after kSendMs
+    sending_ = false;
     refused_ = false;
+  }
+  bool fits(std::size_t records, std::size_t weight) const noexcept {
+    return records < batch_records_ && weight <= batch_bytes_;
   }
   const InFlight& in_flight() const noexcept { return in_flight_; }
   TimePoint now() const noexcept { return parts_.time.now(); }
@@ -211,6 +221,8 @@ class Producer::Inside {
   std::optional<Fault> set_all(rd_kafka_conf_t* conf, const BrokerSettings& settings);
   std::optional<Fault> set(rd_kafka_conf_t* conf, const std::string& name, const std::string& value);
   void poll();
+  void flush_some();
+  std::size_t configured(const rd_kafka_conf_t* conf, const char* name) const;
   rd_kafka_topic_t* topic(std::string_view name);  // with mutex_ held
   std::optional<Fault> look_at(const std::vector<std::string>& topics, const rd_kafka_metadata_t& metadata) const;
   std::optional<Fault> ask_once(const std::vector<std::string>& topics, Duration most);
@@ -227,13 +239,18 @@ class Producer::Inside {
   Queue main_;
   std::thread poller_;
   std::atomic<bool> stopping_{false};
+  std::atomic<bool> sending_{false};  // from send() to resume(): what is produced leaves at once
   InFlight in_flight_;
 
   std::mutex sink_mutex_;  // held while the sink is called, so that set_sink(nullptr) ends that
   DeliverySink* sink_ = nullptr;
   std::condition_variable all_home_;  // with sink_mutex_: nothing is in flight
 
+  std::size_t batch_records_ = 0, batch_bytes_ = 0;  // of one batch; constant once started
+
   mutable std::mutex mutex_;
+  bool flushing_ = false;
+  std::condition_variable sent_;  // with mutex_: not flushing any more
   std::map<std::string, Topic, std::less<>> topics_;
   std::vector<std::string> required_;
   bool refused_ = false;          // until resume(): takes nothing, so that nothing overtakes what was refused
@@ -279,6 +296,8 @@ std::optional<Fault> Producer::Inside::start(const BrokerSettings& settings) {
   rd_kafka_conf_set_dr_msg_cb(conf.get(), delivery_callback);
   rd_kafka_conf_set_error_cb(conf.get(), error_callback);
   rd_kafka_conf_set_log_cb(conf.get(), log_callback);
+  batch_records_ = configured(conf.get(), "batch.num.messages");
+  batch_bytes_ = configured(conf.get(), "batch.size");
   std::array<char, 512> why{};
   kafka_ = rd_kafka_new(RD_KAFKA_PRODUCER, conf.get(), why.data(), why.size());
   if (kafka_ == nullptr) {  // it starts threads of its own
@@ -294,9 +313,35 @@ std::optional<Fault> Producer::Inside::start(const BrokerSettings& settings) {
   return std::nullopt;
 }
 
+std::size_t Producer::Inside::configured(const rd_kafka_conf_t* conf, const char* name) const {
+  std::array<char, 32> text{};
+  std::size_t size = text.size();
+  const auto found = rd_kafka_conf_get(conf, name, text.data(), &size);
+  assert(found == RD_KAFKA_CONF_OK);
+  return found == RD_KAFKA_CONF_OK ? std::strtoul(text.data(), nullptr, 10) : 0;
+}
+
 void Producer::Inside::poll() {
-  while (!stopping_)
-    rd_kafka_queue_poll_callback(main_.get(), kPollMs);
+  while (!stopping_) {
+    if (sending_ && in_flight_.count() > 0) {
+      flush_some();
+    } else {
+      rd_kafka_queue_poll_callback(main_.get(), kPollMs);
+    }
+  }
+}
+
+// librdkafka ends a linger only for its flush, which also polls.
+void Producer::Inside::flush_some() {
+  {
+    std::lock_guard lock(mutex_);
+    if (!sending_) return;
+    flushing_ = true;
+  }
+  rd_kafka_flush(kafka_, kSendMs);
+  std::lock_guard lock(mutex_);
+  flushing_ = false;
+  sent_.notify_all();
 }
 
 rd_kafka_topic_t* Producer::Inside::topic(std::string_view name) {
@@ -389,6 +434,7 @@ void Producer::Inside::log_callback(const rd_kafka_t* kafka, int level, const ch
 }
 
 bool Producer::Inside::flush(Patience& patience) {
+  send();
   std::unique_lock lock(sink_mutex_);
   while (in_flight_.count() != 0) {
     TimePoint now = parts_.time.now();
@@ -514,6 +560,16 @@ Result<std::unique_ptr<Producer>> Producer::create(const BrokerSettings& setting
 Producer::Producer(std::unique_ptr<Inside> inside) : inside_(std::move(inside)) {}
 Producer::~Producer() { inside_->set_sink(nullptr); }
 void Producer::set_sink(DeliverySink* sink) noexcept { inside_->set_sink(sink); }
+bool Producer::fits(std::size_t records, std::size_t weight) const noexcept { return inside_->fits(records, weight); }
+std::size_t Producer::weight(const Record& record) noexcept {
+  constexpr std::size_t kRecord = 64;  // of the record itself, and its share of the batch's frame
+  constexpr std::size_t kHeader = 10;  // two lengths
+  std::size_t bytes = kRecord + (record.key ? record.key->size() : 0) + (record.value ? record.value->size() : 0);
+  for (const auto& [name, value] : record.headers)
+    bytes += kHeader + name.size() + value.size();
+  return bytes;
+}
+void Producer::send() noexcept { inside_->send(); }
 bool Producer::produce(const Record& record, std::uint64_t token) { return inside_->produce(record, token); }
 bool Producer::flush(Patience& patience) { return inside_->flush(patience); }
 void Producer::resume() noexcept { inside_->resume(); }

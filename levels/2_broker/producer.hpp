@@ -1,9 +1,11 @@
 // The Kafka producer (librdkafka's C API behind RAII; the only file that includes it). Idempotent, acks=all,
 // murmur2_random, never creates topics, never holds the only copy of anything.
 //
-// Order. Records of one partition are written in the order they were produced. When a record is refused for good,
-// nothing produced later may overtake it: everything still waiting is purged at once, and whatever is produced from
-// then on comes back as purged, until the caller says `resume` and produces again from the refused record on.
+// Order. The broker refuses whole batches, and librdkafka sends the next one meanwhile: what was refused and produced
+// again would be overtaken. So records travel in waves: what is produced waits until `send`, a wave is at most one
+// batch of each partition, and the next wave begins when everything is home. When a record is refused for good the
+// rest is purged at once, and whatever is produced from then on comes back as purged, until the caller says `resume`
+// and produces again from the refused record on.
 #pragma once
 
 #include <cstdint>
@@ -66,11 +68,17 @@ class Producer {
   // Before the first produce. With nullptr: afterwards nobody is called any more. Not from within delivered().
   void set_sink(DeliverySink* sink) noexcept;
 
-  // Copies the record. False: the local queue is full, try again after some deliveries. Any thread.
+  // Room for one more record in a wave of so many records that weigh so much (see `weight`): with it the wave is still
+  // one batch of each partition.
+  bool fits(std::size_t records, std::size_t weight) const noexcept;
+  static std::size_t weight(const Record& record) noexcept;  // bytes in a batch, rounded up
+
+  // Copies the record. False: the local queue is full, send and try again after some deliveries. Any thread.
   bool produce(const Record& record, std::uint64_t token);
-  // Waits until nothing is in flight. False: patience ended first.
+  void send() noexcept;  // what has been produced leaves now. Any thread
+  // Sends, and waits until nothing is in flight. False: patience ended first.
   bool flush(Patience& patience);
-  void resume() noexcept;  // after a refusal, with nothing in flight: takes records again
+  void resume() noexcept;  // before a wave, with nothing in flight: it waits for `send`; after a refusal, too
   void purge();            // everything not acknowledged comes back as a failed delivery
   std::size_t in_flight() const noexcept;
   // When the oldest record not yet acknowledged was produced, exact to 100 ms.

@@ -115,6 +115,7 @@ class Session {
   Step save();
   Step look_at_stats(TimePoint now);
   Step publish(const db::Page& page);
+  Step wave(const db::Page& page, std::size_t& sent);
   Step produce(const db::Page& page, std::size_t& sent);
   Step wait_home();
   Step settle(const db::Page& page);

@@ -278,21 +278,34 @@ Session::Step Session::publish(const db::Page& page) {
     std::lock_guard lock(relay_.mutex_);
     relay_.window_.open(page.rows.size());
   }
-  producer_.resume();
   std::size_t sent = 0;
+  for (bool whole = true; whole && sent < page.rows.size();) {
+    const std::size_t before = sent;
+    if (Step done = wave(page, sent); done != Step::go_on) {
+      producer_.purge();
+      return done;
+    }
+    std::lock_guard lock(relay_.mutex_);
+    whole = sent > before && relay_.window_.acknowledged() == sent && !relay_.window_.failure();
+  }
+  return settle(page);
+}
+
+// As many as are one batch of each partition, sent and seen home.
+Session::Step Session::wave(const db::Page& page, std::size_t& sent) {
+  producer_.resume();
   Step done = produce(page, sent);
+  producer_.send();
   {
     std::lock_guard lock(relay_.mutex_);
     relay_.window_.sent(sent);
   }
-  if (done == Step::go_on) done = wait_home();
-  if (done == Step::go_on) return settle(page);
-  producer_.purge();
-  return done;
+  return done == Step::go_on ? wait_home() : done;
 }
 
 Session::Step Session::produce(const db::Page& page, std::size_t& sent) {
-  for (; sent < page.rows.size(); ++sent) {
+  const std::size_t first = sent;
+  for (std::size_t weight = 0; sent < page.rows.size(); ++sent) {
     if (sent % kLookEvery == 0 && !may_produce()) break;
     const db::OutboxRow& row = page.rows[sent];
     if (!header_reader_.read(row.headers, record_.headers)) {
@@ -303,7 +316,10 @@ Session::Step Session::produce(const db::Page& page, std::size_t& sent) {
     record_.topic = row.topic;
     record_.key = row.key;
     record_.value = row.payload;
+    weight += Producer::weight(record_);
+    if (sent > first && !producer_.fits(sent - first, weight)) break;
     while (!producer_.produce(record_, relay_.window_.token(sent))) {
+      if (sent > first) return Step::go_on;  // the local queue is full: what is in it is a wave
       relay_.wait_room(relay_.now() + kRoomLook);
       if (Step done = keep_lease(); done != Step::go_on) return done;
       if (!may_produce() || too_old()) return Step::go_on;

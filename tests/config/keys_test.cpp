@@ -69,7 +69,7 @@ std::string somewhere(const Key& key) {
   for (const std::string& name : steps(key.pointer)) {
     const std::string real = name != "*"                     ? name
                              : above == "/database/pools"    ? "main"
-                             : above == "/broker/properties" ? "linger.ms"
+                             : above == "/broker/properties" ? "client.rack"
                                                              : "0";
     out += "/" + real;
     above += "/" + name;

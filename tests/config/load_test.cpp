@@ -326,9 +326,9 @@ TEST_CASE("load: broker properties are strings or secrets") {
   CHECK(good(written).broker.properties.empty());
   REQUIRE(written.warnings.size() == 1);
   CHECK(written.warnings[0].pointer == "/broker/properties/sasl.password");
-  CHECK(only_mistake(properties({{"linger.ms", 5}})).did_you_mean == "\"5\"");
-  only_mistake(properties({{"linger ms", "5"}}));
-  only_mistake(properties({{"linger.ms", nullptr}}));
+  CHECK(only_mistake(properties({{"batch.size", 5}})).did_you_mean == "\"5\"");
+  only_mistake(properties({{"batch size", "5"}}));
+  only_mistake(properties({{"batch.size", nullptr}}));
 }
 
 TEST_CASE("load: a constant key that looks like a reference is a mistake") {
