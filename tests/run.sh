@@ -14,7 +14,7 @@ usage: tests/run.sh [--asan] [--tsan] [--debian13] [--fuzz] [--tidy] [--ci] [--a
   --debian13   builds with warnings as errors in a Debian 13 root and runs the unit tests there
   --fuzz       each fuzzer for 30 s
   --tidy       clang-tidy over config/, levels/ and daemon/
-  --ci         what every change must pass: the plain run, asan, debian13, fuzz
+  --ci         what every change must pass: the plain run, asan, tsan, debian13, fuzz
   --all        everything above
 Exit: 0 when nothing failed.
 TEXT
@@ -24,7 +24,7 @@ parts=()
 for word in "$@"; do
   case $word in
     --asan | --tsan | --debian13 | --fuzz | --tidy) parts+=("${word#--}") ;;
-    --ci) parts=(plain asan debian13 fuzz) ;;
+    --ci) parts=(plain asan tsan debian13 fuzz) ;;
     --all) parts=(plain asan tsan debian13 fuzz tidy) ;;
     -h | --help) usage; exit 0 ;;
     *) usage >&2; exit 64 ;;
