@@ -17,7 +17,9 @@ declare r ratchet.relay; sys bigint; d oid; n bigint;
 begin
   update ratchet.relay set owner = p_owner, epoch = epoch + 1, lease_until = clock_timestamp() + p_ttl,
          pid = pg_backend_pid(), boot = pg_postmaster_start_time()
-   where lease_until <= clock_timestamp() or owner = p_owner returning * into r;
+   where lease_until <= clock_timestamp() or owner = p_owner
+      or lease_until > clock_timestamp() + 2 * p_ttl                -- nobody leases for so long: the clock has jumped back since
+   returning * into r;
   if not found then return; end if;
   select c.system_identifier, db.oid into sys, d from pg_control_system() c, pg_database db where db.datname = current_database();
   if r.system_id <> sys or r.db <> d or pg_snapshot_xmax(coalesce(r.snap_to, r.snap_from)) > pg_snapshot_xmax(pg_current_snapshot()) then
