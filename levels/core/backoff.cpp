@@ -15,8 +15,10 @@ Duration between(Duration low, Duration high, double chance) noexcept {
 }  // namespace
 
 Duration Backoff::next(double chance) noexcept {
-  const Duration highest = 3 * std::max(previous_, settings_.base);
+  Duration highest = 3 * std::max(previous_, settings_.base);
+  if (rested_ < settings_.early_for) highest = std::min(highest, std::max(settings_.early, settings_.base));
   previous_ = std::min(settings_.cap, between(settings_.base, highest, chance));
+  rested_ += previous_;
   return previous_;
 }
 
@@ -26,7 +28,7 @@ Duration Backoff::cap(double chance) noexcept {
 }
 
 void Backoff::held_for(Duration held) noexcept {
-  if (held >= settings_.settle) previous_ = Duration::zero();
+  if (held >= settings_.settle) previous_ = rested_ = Duration::zero();
 }
 
 }  // namespace ratchet

@@ -161,21 +161,21 @@ TEST_CASE("manager: a failing raise backs off, says so once, and says when it tr
   bench.run();
   REQUIRE(bench.reaches([](const Status& s) { return s.next_attempt.has_value(); }));
   const auto s = bench.status();
-  CHECK(*s->next_attempt - bench.time.now() == milliseconds(100));
-  CHECK(of(*s, 1).next_attempt == bench.time.wall() + milliseconds(100));
+  CHECK(*s->next_attempt - bench.time.now() == BackoffSettings{}.base);
+  CHECK(of(*s, 1).next_attempt == bench.time.wall() + BackoffSettings{}.base);
   CHECK(of(*s, 1).last_fault->kind == FaultKind::refused);
   CHECK(headline(*s, bench.time.now()) == "level 0: database main: connection refused, next attempt in 1 s");
 
   for (std::uint64_t n = 2; n <= 5; ++n) {
-    bench.advance(milliseconds(100));  // luck is always 0: the base
+    bench.advance(BackoffSettings{}.base);  // luck is always 0: the base
     REQUIRE(bench.reaches([n](const Status& now) { return of(now, 1).attempts == n && now.next_attempt; }));
   }
   CHECK(bench.logged("raise failed") == 1);
   bench.database.raises_fail(FaultKind::timed_out, "database main: no answer");
-  bench.advance(milliseconds(100));
+  bench.advance(BackoffSettings{}.base);
   REQUIRE(eventually([&] { return bench.logged("raise failed") == 2; }));
   bench.database.raises(Manner::well);
-  bench.advance(milliseconds(100));
+  bench.advance(BackoffSettings{}.base);
   REQUIRE(bench.serves());
   CHECK(of(*bench.status(), 1).attempts == 7);
 }
@@ -201,9 +201,9 @@ TEST_CASE("manager: a fault takes the levels down top first, fast, and climbs ag
   const auto s = bench.status();
   CHECK(of(*s, 1).last_fault->text == "database main: connection lost");
   CHECK_FALSE(of(*s, 3).last_fault);
-  CHECK(*s->next_attempt - bench.time.now() == milliseconds(100));
+  CHECK(*s->next_attempt - bench.time.now() == BackoffSettings{}.base);
   CHECK(bench.metrics.render().find("reason=\"fault\"") != std::string::npos);
-  bench.advance(milliseconds(100));
+  bench.advance(BackoffSettings{}.base);
   REQUIRE(bench.serves());
   CHECK(bench.database.incarnation() == 2);
   CHECK(bench.logged("level lost") == 1);
@@ -245,7 +245,7 @@ TEST_CASE("manager: a late fault of an earlier incarnation changes nothing and i
   const Fault late = bench.broker.fault(FaultKind::broker_fatal, "broker: fatal");
   bench.mailbox.report(late);
   REQUIRE(bench.holds(1));
-  bench.advance(milliseconds(100));
+  bench.advance(BackoffSettings{}.base);
   REQUIRE(bench.serves());
   bench.journal.clear();
   bench.mailbox.report(late);
@@ -281,7 +281,8 @@ TEST_CASE("manager: flapping rests longer and longer, being held for settle forg
                        .history = bench.history,
                        .alarms = bench.alarms,
                        .board = bench.board,
-                       .drain = DrainSettings{}};
+                       .drain = DrainSettings{},
+                       .backoff = {.early_for = Duration::zero()}};
   bench.manager = std::make_unique<Manager>(std::move(parts), bench.mailbox);
   bench.run();
   REQUIRE(bench.serves());
@@ -300,7 +301,7 @@ TEST_CASE("manager: flapping rests longer and longer, being held for settle forg
     before = rest;
   }
   bench.advance(seconds(10));
-  CHECK(fall() == milliseconds(200));
+  CHECK(fall() == 2 * BackoffSettings{}.base);
 }
 
 TEST_CASE("manager: a stop drains 3, 2, 1 within the budget and exits 0") {

@@ -56,6 +56,33 @@ TEST_CASE("backoff: with bad luck it reaches the cap, and stays") {
   CHECK(backoff.next(0.999) == seconds(10));
 }
 
+TEST_CASE("backoff: no rest is longer than `early` until it has rested for `early_for`") {
+  CHECK(rc::check([] {
+    Backoff backoff;
+    const BackoffSettings settings;
+    Duration rested{};
+    while (rested < settings.early_for) {
+      const Duration rest = backoff.next(any_chance());
+      RC_ASSERT(rest <= settings.early);
+      rested += rest;
+    }
+    Duration longest{};
+    for (int i = 0; i < 3; ++i)
+      longest = std::max(longest, backoff.next(0.9));
+    RC_ASSERT(longest > settings.early);
+    backoff.held_for(settings.settle);
+    RC_ASSERT(backoff.next(any_chance()) <= settings.early);
+  }));
+}
+
+TEST_CASE("backoff: an instance tries at most once in a second") {
+  CHECK(rc::check([] {
+    Backoff backoff;
+    RC_ASSERT(backoff.next(any_chance()) >= seconds(1));
+    RC_ASSERT(backoff.cap(any_chance()) >= seconds(1));
+  }));
+}
+
 TEST_CASE("backoff: forgets only after the level was held for settle") {
   CHECK(rc::check([] {
     const auto settings = any_settings();
