@@ -239,13 +239,13 @@ void Conductor::watch_overruns(TimePoint now) {
   const bool stop_overran = stop_end_ && now >= *stop_end_ + kStopOverrunEnd && !state_.exited;
   for (int level = 1; level <= kTopLevel; ++level) {
     const auto call = workers_.call(level);
-    const bool overruns = call && now >= call->deadline + kOverrunAlarm;
+    const bool overruns = call && now >= call->due + kOverrunAlarm;
     if (!overruns) {
       chronicle_.overrun_ended(level);
       continue;
     }
-    chronicle_.overrun(level, call->verb, now - call->deadline);
-    if (now < call->deadline + kOverrunEnd) continue;
+    chronicle_.overrun(level, call->verb, now - call->due);
+    if (now < call->due + kOverrunEnd) continue;
     const std::string evidence = "level " + std::to_string(level) + " (" +
                                  std::string(parts_.levels[static_cast<std::size_t>(level - 1)]->name()) +
                                  "): " + std::string(call->verb) + " has overrun its patience by 10 s";

@@ -54,7 +54,7 @@ class Workers {
   // The call the level's code is in, to see when it overruns.
   struct Call {
     std::string_view verb;  // "raise", "probe", "drain"
-    TimePoint deadline;
+    TimePoint due;          // its deadline; its beginning, if that was later: who came late has overrun nothing yet
   };
   virtual std::optional<Call> call(int level) const = 0;
 };

@@ -75,7 +75,7 @@ void Worker::nudge() {
 std::optional<Workers::Call> Worker::call() const {
   std::lock_guard lock(mutex_);
   if (!calling_) return std::nullopt;
-  return Workers::Call{verb_, calling_->deadline()};
+  return Workers::Call{verb_, std::max(calling_->deadline(), begun_)};
 }
 
 void Worker::run() {
@@ -137,6 +137,7 @@ void Worker::probe(std::unique_lock<std::mutex>& lock) {
 
 void Worker::begin(std::string_view verb, std::shared_ptr<Patience> patience) {
   verb_ = verb;
+  begun_ = time_.now();
   calling_ = std::move(patience);
 }
 

@@ -72,6 +72,7 @@ class Worker {
   std::optional<Job> job_;             // given, not begun
   std::shared_ptr<Patience> calling_;  // of the level's code under way; empty: none
   std::string_view verb_;              // of that call
+  TimePoint begun_{};                  // of that call
   std::optional<Watched> watched_;
   bool nudged_ = false;
   bool ending_ = false;

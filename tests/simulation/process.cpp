@@ -272,7 +272,7 @@ std::optional<Workers::Call> Process::call(int level) const {
   const Desk& d = desk(level);
   if (!d.calling) return std::nullopt;
   const char* verb = *d.calling == Verb::raise ? "raise" : *d.calling == Verb::probe ? "probe" : "drain";
-  return Workers::Call{verb, d.patience->deadline()};
+  return Workers::Call{verb, std::max(d.patience->deadline(), d.begun)};
 }
 
 void Process::raise(int level, Incarnation incarnation, TimePoint deadline) {
@@ -356,6 +356,7 @@ void Process::begin_job(int level) { begin(level, *desk(level).job, desk(level).
 void Process::begin(int level, Verb verb, std::shared_ptr<Patience> patience) {
   Desk& d = desk(level);
   d.calling = verb;
+  d.begun = now();
   d.patience = std::move(patience);
   d.stubborn_until = TimePoint::min();
   d.hurried = false;
@@ -437,12 +438,12 @@ void Process::look() {
       must(stubborn || now() <= std::max(*d.faulted, d.held_since) + kFall + kTurn, "a fall ends",
            "level " + number(level));
     const auto called = call(level);
-    if (called && now() > called->deadline + kOverrunAlarm + kTurn) {
+    if (called && now() > called->due + kOverrunAlarm + kTurn) {
       const auto alarms = alarms_.list();
       must(std::any_of(alarms.begin(), alarms.end(),
                        [&](const AlarmStatus& a) { return a.id == "level." + number(level) + ".overrun"; }),
            "who overruns by 2 s is alarmed", "level " + number(level));
-      must(now() <= called->deadline + kOverrunEnd + kTurn, "who overruns by 10 s is ended", "level " + number(level));
+      must(now() <= called->due + kOverrunEnd + kTurn, "who overruns by 10 s is ended", "level " + number(level));
     }
     // Not held though it is its turn: an alarm after 15 s.
     const bool missing = !state.stopping && level <= state.ceiling && level == state.held + 1;

@@ -63,6 +63,7 @@ class Process final : public Workers, public FaultSink {
   struct Desk {
     std::optional<Verb> calling;
     std::shared_ptr<Patience> patience;           // of that call
+    TimePoint begun{};                            // of that call
     TimePoint ready_at = TimePoint::min();        // when its answer is there
     TimePoint stubborn_until = TimePoint::min();  // before that it does not look at its patience
     bool hurried = false;
