@@ -41,7 +41,7 @@ void connections(const Settings& settings, const Sound& sound, const Report& rep
   for (const auto& [name, pool] : settings.pools) {
     const std::string pointer = "/database/pools/" + name + "/size";
     const int least = settings.outbox.committers + 2;
-    if (!sound(pointer) || pool.size >= least) continue;
+    if (!pool.is_outbox() || !sound(pointer) || pool.size >= least) continue;
     report({pointer, std::to_string(pool.size),
             "at least " + std::to_string(least) + ": /outbox/committers, the relay and the probe"});
   }

@@ -90,8 +90,7 @@ void ops(Rows& t) {
 
 void database(Rows& t) {
   t.add("/database", Shape::object, "PostgreSQL, level 1.", kRequired);
-  t.add("/database/pools", Shape::map, "The pools of connections, by name (this version: exactly one).", kRequired)
-      .in(1, 1);
+  t.add("/database/pools", Shape::map, "The pools of connections, by name.", kRequired).in(1, 16);
   t.add("/database/pools/*", Shape::object,
         "One pool. Its name ([A-Za-z0-9_-], at most 32) is the one in logs and metrics.");
   t.add("/database/pools/*/dsn", Shape::dsn,
@@ -103,13 +102,18 @@ void database(Rows& t) {
         "The password; read anew for each connection, so a changed one needs no restart.", kSecret)
       .at([](const Place& p) { return &p.pool->password; })
       .otherwise("none (peer, trust, certificate, ~/.pgpass)");
-  t.add("/database/pools/*/role", Shape::word, "What the server must be.")
-      .one_of({"primary"})
-      .later({"replica"})
-      .otherwise("\"primary\"");
-  t.add("/database/pools/*/required", Shape::only_true, "Level 1 is held only with this pool.").otherwise("true");
-  t.add("/database/pools/*/outbox", Shape::only_true, "Events are kept in this database until Kafka has them.")
-      .otherwise("true");
+  t.add("/database/pools/*/role", Shape::word,
+        "What the server must be: `primary` takes writes, `replica` is a standby.")
+      .at([](const Place& p) { return &p.pool->role; })
+      .one_of({"primary", "replica"});
+  t.add("/database/pools/*/required", Shape::boolean,
+        "Level 1 is held only with this pool. One that is not required climbs by itself: its cluster may not even "
+        "exist yet, and is found within seconds of its birth. At least one pool is required.")
+      .at([](const Place& p) { return &p.pool->required; });
+  t.add("/database/pools/*/outbox", Shape::boolean,
+        "Events are kept in this database until Kafka has them. Event routes need at least one such pool.")
+      .at([](const Place& p) { return &p.pool->outbox; })
+      .otherwise("true for the only primary pool; where there are several it must be written");
   t.add("/database/pools/*/size", Shape::integer,
         "Connections to the server, all of them: the committers, the relay and the probe included.")
       .at([](const Place& p) { return &p.pool->size; })
@@ -291,6 +295,13 @@ void routes(Rows& t) {
       .at([](const Place& p) { return &p.route->source; })
       .in(1, 255)
       .otherwise("/ratchetd and the path");
+  t.add("/routes/*/pool", Shape::pool_names,
+        "Where its events are kept: an outbox pool, or several in order of preference, of which the first that is "
+        "connected is used. Idempotency and the order of events hold within one pool.",
+        kLive)
+      .at([](const Place& p) { return &p.route->pools; })
+      .in(1, 16)
+      .otherwise("the only outbox pool");
   t.add("/routes/*/enabled", Shape::boolean, "false: answers 503 and is alarmed. The kill switch.", kLive)
       .at([](const Place& p) { return &p.route->enabled; });
   t.add("/routes/*/max_in_flight", Shape::integer,
@@ -298,10 +309,9 @@ void routes(Rows& t) {
       .at([](const Place& p) { return &p.route->max_in_flight; })
       .in(0, 1'000'000);
   for (const std::string_view later :
-       {"/routes/*/auth", "/routes/*/sql", "/routes/*/emit", "/routes/*/single", "/routes/*/pool", "/routes/*/pools",
-        "/routes/*/role", "/routes/*/method", "/routes/*/status", "/routes/*/id", "/routes/*/data",
-        "/routes/*/idempotency", "/routes/*/timeout_ms", "/routes/*/max_rows", "/routes/*/rate", "/routes/*/breaker",
-        "/idempotency", "/statsd", "/log/sink"}) {
+       {"/routes/*/auth", "/routes/*/sql", "/routes/*/emit", "/routes/*/single", "/routes/*/role", "/routes/*/method",
+        "/routes/*/status", "/routes/*/id", "/routes/*/data", "/routes/*/idempotency", "/routes/*/timeout_ms",
+        "/routes/*/max_rows", "/routes/*/rate", "/routes/*/breaker", "/idempotency", "/statsd", "/log/sink"}) {
     t.add(later, Shape::ignored, "", kLater);
   }
 }

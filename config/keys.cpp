@@ -56,8 +56,6 @@ std::string expected(const Key& key) {
       return "integer " + from_to(key.range);
     case Shape::boolean:
       return "true or false";
-    case Shape::only_true:
-      return "true (false is not supported by this version)";
     case Shape::word:
       return either(key.words) + later(key.later_words);
     case Shape::code:
@@ -84,6 +82,8 @@ std::string expected(const Key& key) {
       return "Kafka topic: [A-Za-z0-9._-], at most " + std::to_string(key.range.most) + " characters";
     case Shape::reference:
       return ":body.NAME, :header.NAME, :query.NAME or a constant";
+    case Shape::pool_names:
+      return "name of an outbox pool, or list of " + from_to(key.range) + " of them in order of preference";
     case Shape::ignored:
       return "string";
   }
@@ -108,6 +108,8 @@ struct Shown {
   std::string operator()(FieldOf<milliseconds> at) const { return std::to_string(at(place)->count()); }
   std::string operator()(FieldOf<seconds> at) const { return std::to_string(at(place)->count()); }
   std::string operator()(FieldOf<bool> at) const { return *at(place) ? "true" : "false"; }
+  std::string operator()(FieldOf<std::optional<bool>>) const { return ""; }
+  std::string operator()(FieldOf<PoolRole> at) const { return word(static_cast<std::int64_t>(*at(place))); }
   std::string operator()(FieldOf<std::string> at) const { return at(place)->empty() ? "" : in_quotes(*at(place)); }
   std::string operator()(FieldOf<std::optional<Secret>>) const { return ""; }
   std::string operator()(FieldOf<ListenAddress> at) const { return in_quotes(to_string(*at(place))); }

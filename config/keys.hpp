@@ -26,9 +26,10 @@ template <class T>
 using FieldOf = T* (*)(const Place&);
 
 using Field = std::variant<std::monostate, FieldOf<int>, FieldOf<std::size_t>, FieldOf<milliseconds>, FieldOf<seconds>,
-                           FieldOf<bool>, FieldOf<std::string>, FieldOf<std::optional<Secret>>, FieldOf<ListenAddress>,
-                           FieldOf<std::optional<milliseconds>>, FieldOf<std::optional<Reference>>,
-                           FieldOf<std::vector<std::string>>, FieldOf<OnLoss>, FieldOf<LogFormat>>;
+                           FieldOf<bool>, FieldOf<std::optional<bool>>, FieldOf<PoolRole>, FieldOf<std::string>,
+                           FieldOf<std::optional<Secret>>, FieldOf<ListenAddress>, FieldOf<std::optional<milliseconds>>,
+                           FieldOf<std::optional<Reference>>, FieldOf<std::vector<std::string>>, FieldOf<OnLoss>,
+                           FieldOf<LogFormat>>;
 
 enum class Shape : std::uint8_t {
   object,   // with the keys of the rows below it
@@ -36,7 +37,6 @@ enum class Shape : std::uint8_t {
   list,     // range: how many
   integer,  // range
   boolean,
-  only_true,    // known to the product, but only `true` is supported by this version
   word,         // one of `words`; the field gets range.least + its place
   code,         // 503 or 404
   wait,         // "auto", "none" or milliseconds in range
@@ -49,8 +49,9 @@ enum class Shape : std::uint8_t {
   endpoint,     // host:port
   route_path,
   topic,
-  reference,  // ":body.a.b" or a literal
-  ignored,    // any string
+  reference,   // ":body.a.b" or a literal
+  pool_names,  // of outbox pools: a name, or a list of them
+  ignored,     // any string
 };
 
 struct Range {

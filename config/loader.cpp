@@ -28,6 +28,8 @@ struct Store {
   void operator()(FieldOf<milliseconds> at) const { *at(place) = milliseconds{value}; }
   void operator()(FieldOf<seconds> at) const { *at(place) = seconds{value}; }
   void operator()(FieldOf<bool> at) const { *at(place) = value != 0; }
+  void operator()(FieldOf<std::optional<bool>> at) const { *at(place) = value != 0; }
+  void operator()(FieldOf<PoolRole> at) const { *at(place) = static_cast<PoolRole>(value); }
   void operator()(FieldOf<std::optional<milliseconds>> at) const { *at(place) = milliseconds{value}; }
   void operator()(FieldOf<OnLoss> at) const { *at(place) = static_cast<OnLoss>(value); }
   void operator()(FieldOf<LogFormat> at) const { *at(place) = static_cast<LogFormat>(value); }
@@ -55,6 +57,7 @@ class Loader {
       if (route.type.empty()) route.type = route.topic;
       if (route.source.empty()) route.source = "/ratchetd" + route.path;
     }
+    resolve_pools();
     check_together(
         settings_, [this](std::string_view pointer) { return sound(pointer); },
         [this](CrossMistake m) { mistake(m.pointer, line_of(m.pointer), std::move(m.found), std::move(m.expected)); });
@@ -246,6 +249,85 @@ class Loader {
               "string " + shown(one.path) + ", which another route has", "a path of its own");
     } else if (good) {
       settings_.routes.push_back(std::move(one));
+      route_spots_.push_back({spot.value, spot.pointer});
+    }
+  }
+
+  // ---- pools and who uses them
+
+  void resolve_pools() {
+    if (!sound("/database/pools") || settings_.pools.empty()) return;
+    const auto primaries = std::count_if(settings_.pools.begin(), settings_.pools.end(),
+                                         [](const auto& one) { return one.second.role == PoolRole::primary; });
+    std::vector<std::string_view> outboxes;
+    bool required = false;
+    for (auto& [name, pool] : settings_.pools) {
+      const std::string pointer = "/database/pools" + pointer_step(name) + "/outbox";
+      const bool replica = pool.role == PoolRole::replica;
+      if (replica && pool.is_outbox()) mistake(pointer, line_of(pointer), "true", "false: a replica takes no events");
+      if (!replica && !pool.outbox && primaries > 1)
+        mistake(pointer, line_of(pointer), "nothing", "true or false: there are several primary pools");
+      if (!pool.outbox) pool.outbox = !replica && primaries == 1;
+      if (pool.is_outbox()) outboxes.push_back(name);
+      required = required || pool.required;
+    }
+    const std::string pools = "/database/pools";
+    if (!required) mistake(pools, line_of(pools), "no required pool", "at least one pool that is `required`");
+    if (!sound(pools)) return;
+    if (outboxes.empty() && !settings_.routes.empty())
+      return mistake(pools, line_of(pools), "no outbox pool",
+                     "at least one `outbox`: event routes keep their events there");
+    for (std::size_t i = 0; i < settings_.routes.size(); ++i)
+      resolve_route(settings_.routes[i], route_spots_[i], outboxes);
+  }
+
+  struct RouteSpot {
+    const JsonValue& value;
+    std::string pointer;
+  };
+
+  void resolve_route(EventRoute& route, const RouteSpot& spot, const std::vector<std::string_view>& outboxes) {
+    const std::string pointer = spot.pointer + "/pool";
+    if (!sound(pointer)) return;
+    std::string known;
+    for (const std::string_view name : outboxes)
+      known += (known.empty() ? "" : ", ") + std::string(name);
+    if (route.pools.empty() && outboxes.size() > 1)
+      return mistake(pointer, line_of(pointer), "nothing", "one or several of the outbox pools: " + known);
+    if (route.pools.empty()) route.pools.emplace_back(outboxes.front());
+    const JsonValue* written = spot.value.find("pool");
+    for (std::size_t i = 0; i < route.pools.size(); ++i) {
+      const std::string& name = route.pools[i];
+      if (std::find(outboxes.begin(), outboxes.end(), name) != outboxes.end()) continue;
+      const bool listed = written != nullptr && written->type == JsonValue::Type::array;
+      const std::string at = listed ? pointer + "/" + std::to_string(i) : pointer;
+      const bool there = settings_.pools.count(name) > 0;
+      mistake(at, line_of(at),
+              (there ? "pool " : "unknown pool ") + shown(name) + (there ? ", which is no outbox" : ""),
+              "one of the outbox pools: " + known, closest(name, outboxes));
+    }
+  }
+
+  void pool_names(const Spot& spot) {
+    auto& to = *field<std::vector<std::string>>(spot.key, spot.place);
+    if (spot.value.type == JsonValue::Type::string) {
+      to = {spot.value.text};
+      return;
+    }
+    if (spot.value.type != JsonValue::Type::array || !has_room(spot, "names")) {
+      if (spot.value.type != JsonValue::Type::array) wrong(spot);
+      return;
+    }
+    for (std::size_t i = 0; i < spot.value.items.size(); ++i) {
+      const JsonValue& item = spot.value.items[i];
+      const std::string pointer = spot.pointer + "/" + std::to_string(i);
+      if (item.type != JsonValue::Type::string) {
+        mistake(pointer, item.line, describe(item, false), "name of an outbox pool");
+      } else if (std::find(to.begin(), to.end(), item.text) != to.end()) {
+        mistake(pointer, item.line, "pool " + shown(item.text) + " a second time", "each pool once");
+      } else {
+        to.push_back(item.text);
+      }
     }
   }
 
@@ -263,8 +345,6 @@ class Loader {
       case Shape::integer:
         return integer(spot);
       case Shape::boolean:
-        return boolean(spot);
-      case Shape::only_true:
         return boolean(spot);
       case Shape::word:
         return word(spot);
@@ -288,6 +368,8 @@ class Loader {
         return text(spot);
       case Shape::reference:
         return reference(spot);
+      case Shape::pool_names:
+        return pool_names(spot);
       case Shape::ignored:
         return static_cast<void>(is(spot, JsonValue::Type::string));
       case Shape::property:
@@ -311,7 +393,6 @@ class Loader {
 
   void boolean(const Spot& spot) {
     if (!is(spot, JsonValue::Type::boolean)) return;
-    if (spot.key.shape == Shape::only_true && !spot.value.boolean) return wrong(spot);
     store(spot, spot.value.boolean ? 1 : 0);
   }
 
@@ -500,6 +581,7 @@ class Loader {
   std::string file_;
   std::vector<Key> keys_;
   Settings settings_;
+  std::vector<RouteSpot> route_spots_;  // of settings_.routes, one each
   std::vector<Mistake> mistakes_;
   std::vector<ConfigWarning> warnings_;
 };

@@ -137,8 +137,6 @@ class Schema {
         return integer_schema(key.range);
       case Shape::boolean:
         return typed("boolean");
-      case Shape::only_true:
-        return enum_schema(std::array{true});
       case Shape::word:
         return enum_schema(key.words);
       case Shape::code:
@@ -165,6 +163,14 @@ class Schema {
         return string_schema("^[A-Za-z0-9._-]+$", key.range);
       case Shape::reference:
         return string_schema("^([^:]|:(body|query|header)\\..)");
+      case Shape::pool_names: {
+        const Json name = string_schema("^[A-Za-z0-9_-]+$", {1, 32});
+        Json list = typed("array");
+        list["minItems"] = key.range.least;
+        list["maxItems"] = key.range.most;
+        list["items"] = name;
+        return either(name, std::move(list));
+      }
       case Shape::ignored:
         return string_schema("");
     }

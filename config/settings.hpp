@@ -28,6 +28,9 @@ enum class PoolRole { primary, replica };
 struct PoolSettings {
   std::string name;
   PoolRole role = PoolRole::primary;  // what the server must be
+  bool required = true;               // else it climbs by itself, and level 1 is held without it
+  std::optional<bool> outbox;         // events are kept in it; always set in settings that were loaded
+  bool is_outbox() const noexcept { return outbox.value_or(false); }
   std::string dsn;                 // conninfo or URI, without the password
   std::optional<Secret> password;  // also one that stood in the DSN (then inline_text)
   int size = 8;                    // every server connection counts: committer, relay and probe included
@@ -106,8 +109,9 @@ struct EventRoute {
   std::string path;
   std::string topic;
   std::optional<Reference> key;
-  std::string type;    // default: the topic
-  std::string source;  // default: /ratchetd + path
+  std::string type;                // default: the topic
+  std::string source;              // default: /ratchetd + path
+  std::vector<std::string> pools;  // where its events may be kept, in order of preference; at least one when loaded
   bool enabled = true;
   std::size_t max_in_flight = 0;  // 0: only the daemon's own limits
 };
@@ -115,7 +119,7 @@ struct EventRoute {
 struct Settings {
   std::string instance;  // default: the hostname
   OpsSettings ops;
-  std::map<std::string, PoolSettings> pools;  // this version: exactly one
+  std::map<std::string, PoolSettings> pools;  // at least one, at least one required
   OutboxSettings outbox;
   BrokerSettings broker;
   ServiceSettings service;

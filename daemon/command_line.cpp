@@ -23,6 +23,7 @@ CommandLine parse_command_line(int argc, char** argv) {
       "migrate",
       "create or update the schema \"ratchet\" in the database (re-runnable); exit 69 when it cannot be reached");
   migrate->add_option("--dsn", line.owner_dsn, "connect with this DSN (the owner's) instead of the pool's");
+  migrate->add_option("--pool", line.pool, "this outbox pool only (default: all of them)");
   auto* reference = app.add_subcommand("reference", "print every configuration key: type, range, default, meaning");
   reference->add_flag("--schema", line.schema, "as JSON Schema, for editors");
   app.footer(

@@ -11,6 +11,7 @@ struct CommandLine {
   Verb verb = Verb::run;
   std::string config;     // --config, else the default path
   std::string owner_dsn;  // migrate --dsn
+  std::string pool;       // migrate --pool; empty: all outbox pools
   bool schema = false;    // reference --schema
   int exit_code = -1;     // >= 0: said all there is to say (--help, --version, a mistake): exit so
 };

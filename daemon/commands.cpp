@@ -14,7 +14,9 @@ constexpr seconds kConnectPatience{10};
 constexpr milliseconds kStatement{300'000};  // a migration may rewrite a table
 
 std::string sizing(const PoolSettings& pool) {
-  return "pool " + pool.name + ": " + std::to_string(pool.size) +
+  const std::string kind = std::string(pool.role == PoolRole::primary ? "primary" : "replica") +
+                           (pool.required ? ", required" : ", optional") + (pool.is_outbox() ? ", outbox" : "");
+  return "pool " + pool.name + " (" + kind + "): " + std::to_string(pool.size) +
          " server connections per instance; max_connections of the server must hold " + std::to_string(pool.size) +
          " x instances, and what others use";
 }
@@ -28,10 +30,11 @@ Result<std::unique_ptr<db::Connection>> connect(const PoolSettings& pool, const 
     conninfo->set("password", std::move(secret.text));
   }
   Patience patience(time.now() + kConnectPatience);
-  return db::Connection::connect({conninfo->text(), "ratchetd migrate", kStatement, nullptr}, patience, time);
+  return db::Connection::connect({conninfo->text(), "ratchetd migrate", kStatement, nullptr, PoolRole::primary},
+                                 patience, time);
 }
 
-bool migrate_pool(PoolSettings pool, const std::string& owner_dsn, const TimeSource& time, int& exit_code) {
+void migrate_pool(PoolSettings pool, const std::string& owner_dsn, const TimeSource& time, int& exit_code) {
   if (!owner_dsn.empty()) {
     pool.dsn = owner_dsn;
     pool.password.reset();
@@ -40,17 +43,16 @@ bool migrate_pool(PoolSettings pool, const std::string& owner_dsn, const TimeSou
   if (!connection) {
     std::cerr << "migrate: " << connection.error().text << '\n';
     exit_code = kExitUnreachable;
-    return false;
+    return;
   }
   auto done = db::migrate(**connection);
   if (!done) {
     std::cerr << "migrate: database " << pool.name << ": " << done.error().text << '\n';
     exit_code = 1;
-    return false;
+    return;
   }
   for (const auto& line : *done)
     std::cout << "database " << pool.name << ": " << line << '\n';
-  return true;
 }
 
 }  // namespace
@@ -64,11 +66,20 @@ int check(const Loaded& loaded) {
   return 0;
 }
 
-int migrate(const Settings& settings, const std::string& owner_dsn, const TimeSource& time) {
-  int exit_code = 0;
+int migrate(const Settings& settings, const std::string& owner_dsn, const std::string& only, const TimeSource& time) {
+  std::vector<const PoolSettings*> pools;
   for (const auto& [name, pool] : settings.pools)
-    if (!migrate_pool(pool, owner_dsn, time, exit_code)) return exit_code;
-  return 0;
+    if (pool.is_outbox() && (only.empty() || name == only)) pools.push_back(&pool);
+  if (pools.empty() || (!owner_dsn.empty() && pools.size() > 1)) {
+    std::cerr << (pools.empty() ? "migrate: no outbox pool " + only
+                                : "migrate: --dsn with several outbox pools: add --pool")
+              << '\n';
+    return kExitUsage;
+  }
+  int exit_code = 0;
+  for (const PoolSettings* pool : pools)
+    migrate_pool(*pool, owner_dsn, time, exit_code);
+  return exit_code;
 }
 
 int reference(bool schema) {

@@ -19,6 +19,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "config/secret.hpp"
 #include "levels/0_baseline/ops.hpp"
 
 namespace ratchet {
@@ -221,6 +222,13 @@ class Control::Inside {
                     Json{{"done", text("what") == "pause" ? "relay paused: events are taken and kept, not published"
                                                           : "relay resumed"}});
     }
+    if (verb == "pools") return answer(client, pools());
+    if (verb == "reconnect") {
+      const auto count = parts_.reconnect(text("pool"));
+      if (!count) return answer(client, refusal("reconnect: " + count.error()));
+      return answer(client, Json{{"done", std::to_string(*count) + " connections of pool " + text("pool") +
+                                              " will be replaced, one by one"}});
+    }
     Command command{Command::Verb::release, 0, text("reason"), peer_name(*client.fd)};
     if (verb == "hold") {
       if (level < 0 || level >= kTopLevel) return answer(client, refusal("hold: level must be 0..2"));
@@ -229,11 +237,36 @@ class Control::Inside {
     } else if (verb == "drain") {
       command.verb = Command::Verb::drain;
     } else if (verb != "release") {
-      return answer(client, refusal("unknown verb \"" + verb + "\": status, wait, hold, release, drain, relay"));
+      return answer(client, refusal("unknown verb \"" + verb +
+                                    "\": status, wait, hold, release, drain, relay, pools, reconnect"));
     }
     client.reply = parts_.mailbox.ask(std::move(command));
     client.until = parts_.time.now() + kClientPatience;
     if (!client.reply) answer(client, refusal("busy: too many commands at once", true));
+  }
+
+  // A required pool is tried again when level 1 is.
+  Json pools() const {
+    const auto status = parts_.board.read();
+    const auto level = status ? status->levels[1].next_attempt : std::nullopt;
+    Json list = Json::array();
+    for (const auto& pool : parts_.pools()) {
+      const auto next = pool.required ? (pool.counts.open > 0 ? std::nullopt : level) : pool.next_attempt;
+      Json one{{"name", pool.name},
+               {"role", pool.role == PoolRole::primary ? "primary" : "replica"},
+               {"required", pool.required},
+               {"outbox", pool.outbox},
+               {"open", pool.counts.open},
+               {"idle", pool.counts.idle},
+               {"wanted", pool.counts.wanted},
+               {"last_error", nullptr},
+               {"next_attempt", nullptr}};
+      if (pool.last_error)
+        one["last_error"] = {{"text", redact(pool.last_error->text)}, {"at", rfc3339(pool.last_error->at)}};
+      if (next) one["next_attempt"] = rfc3339(*next);
+      list.push_back(std::move(one));
+    }
+    return {{"pools", std::move(list)}};
   }
 
   // What a waiting client waits for may have come.

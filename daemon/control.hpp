@@ -5,11 +5,14 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "daemon/mailbox.hpp"
 #include "levels/0_baseline/alarm_board.hpp"
 #include "levels/0_baseline/log.hpp"
 #include "levels/0_baseline/status_board.hpp"
+#include "levels/1_database/databases.hpp"
 
 namespace ratchet {
 
@@ -20,6 +23,8 @@ class Control {
     const StatusBoard& board;
     Mailbox& mailbox;
     std::function<void(bool paused)> pause_relay;
+    std::function<std::vector<db::PoolStatus>()> pools;
+    std::function<Result<int, std::string>(std::string_view pool)> reconnect;  // how many connections, or why not
     const TimeSource& time;
     Log& log;
     AlarmBoard& alarms;

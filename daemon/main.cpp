@@ -45,7 +45,7 @@ int main(int argc, char** argv) {
   }
   const RealTime time;
   if (line.verb == ratchet::CommandLine::Verb::check) return ratchet::check(loaded);
-  if (line.verb == ratchet::CommandLine::Verb::migrate) return ratchet::migrate(*loaded.settings, line.owner_dsn, time);
+  if (line.verb == ratchet::CommandLine::Verb::migrate) return ratchet::migrate(*loaded.settings, line.owner_dsn, line.pool, time);
 
   ratchet::block_signals();
   Chance chance;

@@ -11,9 +11,10 @@
 #include "daemon/signals.hpp"
 #include "daemon/systemd.hpp"
 #include "levels/0_baseline/ops.hpp"
-#include "levels/1_database/level.hpp"
+#include "levels/1_database/databases.hpp"
 #include "levels/2_broker/level.hpp"
 #include "levels/3_service/level.hpp"
+#include "levels/core/together.hpp"
 
 namespace ratchet {
 namespace {
@@ -41,8 +42,7 @@ class Daemon::Inside {
   Inside(const Settings& given, const std::vector<ConfigWarning>& warnings, const TimeSource& clock,
          std::function<double()> random)
       : settings(given), time(clock), chance(std::move(random)) {
-    commits.set_sink(&server);
-    commits.set_committed([this] { relay.wake(); });
+    databases.set_sink(&server);
     for (const auto& warning : warnings)
       alarms.set(warning.id, warning.pointer + ": " + warning.text,
                  "name the secret in the configuration instead of writing it there");
@@ -51,10 +51,15 @@ class Daemon::Inside {
 
   int run() {
     log.notice("starting", {{"version", RATCHET_VERSION}, {"instance", settings.instance}});
-    return manager.run();
+    databases.start();
+    const int exit_code = manager.run();
+    databases.stop();
+    return exit_code;
   }
 
  private:
+  struct Publisher;
+
   void raise_file_limit() {
     rlimit files{};
     if (::getrlimit(RLIMIT_NOFILE, &files) != 0)
@@ -89,6 +94,32 @@ class Daemon::Inside {
     rate_requests = requests;
     return std::to_string(passed > 0 ? static_cast<std::uint64_t>(static_cast<double>(since) / passed + 0.5) : 0) +
            " req/s";
+  }
+
+  static std::vector<Level*> members(const std::vector<db::Database*>& all) { return {all.begin(), all.end()}; }
+  std::vector<std::unique_ptr<Publisher>> make_publishers() {
+    std::vector<std::unique_ptr<Publisher>> all;
+    for (db::Database* outbox : databases.outboxes())
+      all.push_back(std::make_unique<Publisher>(*this, *outbox));
+    return all;
+  }
+  std::vector<Level*> brokers() {
+    std::vector<Level*> all;
+    for (auto& publisher : publishers)
+      all.push_back(&publisher->broker);
+    return all;
+  }
+  std::vector<service::Outbox> outboxes() {
+    std::vector<service::Outbox> all;
+    for (auto& publisher : publishers) {
+      all.push_back({publisher->pool, publisher->commits, [&relay = publisher->relay] { return relay.behind(); },
+                     [this, &pool = publisher->pool] { return databases.next_attempt(pool); }});
+    }
+    return all;
+  }
+  void pause_relays(bool paused) {
+    for (auto& publisher : publishers)
+      publisher->relay.pause(paused);
   }
 
   Systemd::Parts systemd_parts() {
@@ -136,27 +167,36 @@ class Daemon::Inside {
   Mailbox mailbox;
 
   // Level 1
-  const PoolSettings& pool_settings = settings.pools.begin()->second;
-  db::Pool pool{pool_settings, {settings.instance, time, log, metrics, alarms, mailbox, chance}};
-  db::GroupCommit commits{{pool, time, log, metrics, settings.outbox.queue_bytes, settings.outbox.committers}};
-  db::DatabaseLevel database{pool, commits, time, log};
+  db::Databases databases{{settings, time, log, metrics, alarms, history, mailbox, chance}};
+  Together database{"database", members(databases.required()), [this] { return databases.missing(); }};
 
-  // Level 2
-  kafka::Relay relay{
-      {pool, time, log, metrics, alarms, mailbox, relay_owner(settings.instance, chance), settings.outbox}};
+  // Level 2: for each outbox a relay, with a producer of its own while the level is held
+  struct Publisher {
+    Publisher(Inside& daemon, db::Database& database)
+        : pool(database.settings().name),
+          commits(*database.commits()),
+          relay({database.pool(), daemon.time, daemon.log, daemon.metrics, daemon.alarms, daemon.mailbox, daemon.owner,
+                 daemon.settings.outbox}),
+          broker(daemon.settings.broker, topics_of(daemon.settings.routes), daemon.settings.service.drain.flush, relay,
+                 daemon.record_limits,
+                 {daemon.time, daemon.log, daemon.metrics, daemon.alarms, daemon.mailbox, daemon.reaper,
+                  "ratchetd-" + daemon.settings.instance}) {
+      commits.set_committed([this] { relay.wake(); });
+    }
+    const std::string pool;
+    db::GroupCommit& commits;
+    kafka::Relay relay;
+    kafka::BrokerLevel broker;
+  };
+  const std::string owner = relay_owner(settings.instance, chance);
   kafka::RecordLimits record_limits;
-  kafka::BrokerLevel broker{
-      settings.broker,
-      topics_of(settings.routes),
-      settings.service.drain.flush,
-      relay,
-      record_limits,
-      {time, log, metrics, alarms, mailbox, kafka::make_reaper(log, alarms), "ratchetd-" + settings.instance}};
+  std::shared_ptr<kafka::Reaper> reaper = kafka::make_reaper(log, alarms);
+  std::vector<std::unique_ptr<Publisher>> publishers = make_publishers();
+  Together broker{"broker", brokers()};
 
   // Level 3
-  service::Server server{
-      {settings, health, commits, [this] { return relay.behind(); }, record_limits, time, log, metrics, chance}};
-  service::ServiceLevel service{server, health, settings.service.drain, [this] { return pool.counts().open > 0; },
+  service::Server server{{settings, health, outboxes(), record_limits, time, log, metrics, chance}};
+  service::ServiceLevel service{server, health, settings.service.drain, [this] { return databases.can_commit(); },
                                 time,   log};
 
   // The control thread and who speaks to it
@@ -164,8 +204,9 @@ class Daemon::Inside {
   TimePoint rate_at{};
   Systemd systemd{systemd_parts()};
   Manager manager{manager_parts(), mailbox};
-  Control control{
-      {control_path(settings), board, mailbox, [this](bool paused) { relay.pause(paused); }, time, log, alarms}};
+  Control control{{control_path(settings), board, mailbox, [this](bool paused) { pause_relays(paused); },
+                   [this] { return databases.status(); },
+                   [this](std::string_view pool) { return databases.reconnect(pool); }, time, log, alarms}};
   Signals signals{mailbox};
 };
 

@@ -7,7 +7,7 @@ packages_build="g++ cmake ninja-build pkg-config libpqxx-dev libcpp-httplib-dev 
   prometheus-cpp-dev libcli11-dev libsystemd-dev libssl-dev"
 packages_run="postgresql curl kcat python3-minimal"
 packages_test="catch2 librapidcheck-dev ccache clang clang-tidy clang-format libclang-rt-14-dev python3-pytest python3-pytest-xdist python3-psycopg2
-  python3-confluent-kafka python3-jsonschema wrk shellcheck debootstrap systemd-container procps git
+  python3-confluent-kafka python3-jsonschema wrk pgbouncer shellcheck debootstrap systemd-container procps git
   iproute2 iptables util-linux e2fsprogs faketime openssl
   openjdk-17-jre-headless maven"
 

@@ -27,6 +27,7 @@ struct Words {
   double timeout_s = 60;
   std::string reason;
   std::string relay_verb;
+  std::string pool;
 };
 
 Json request_of(const CLI::App& app, const Words& words) {
@@ -36,6 +37,7 @@ Json request_of(const CLI::App& app, const Words& words) {
   if (verb == "wait") request["timeout_ms"] = static_cast<long>(words.timeout_s * 1000);
   if (verb == "hold" || verb == "drain") request["reason"] = words.reason;
   if (verb == "relay") request["what"] = words.relay_verb;
+  if (verb == "reconnect") request["pool"] = words.pool;
   return request;
 }
 
@@ -58,6 +60,9 @@ void describe(CLI::App& app, Words& words) {
   drain->add_option("--reason", words.reason, "shown and alarmed");
   auto* relay = app.add_subcommand("relay", "pause or resume carrying events to Kafka");
   relay->add_option("what", words.relay_verb, "pause | resume")->required()->check(CLI::IsMember({"pause", "resume"}));
+  app.add_subcommand("pools", "the database pools: connections, last error, next attempt");
+  auto* reconnect = app.add_subcommand("reconnect", "replace a pool's connections one by one while the others serve");
+  reconnect->add_option("pool", words.pool, "its name in the configuration")->required();
   app.footer("Exit: 0 done, 1 refused or timed out, 64 usage, 69 no daemon there, 75 busy.");
 }
 

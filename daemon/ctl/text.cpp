@@ -20,9 +20,28 @@ std::string level_line(const Json& level) {
   return line + "\n";
 }
 
+std::string pool_lines(const Json& pool) {
+  const auto count = [&pool](const char* key) { return std::to_string(pool.value(key, 0)); };
+  std::string line = (pool.value("open", 0) > 0 ? "  * " : "  - ") + text_of(pool, "name") + " " + text_of(pool, "role");
+  line += pool.value("required", true) ? ", required" : ", optional";
+  if (pool.value("outbox", false)) line += ", outbox";
+  line += ": " + count("open") + " of " + count("wanted") + " connections, " + count("idle") + " idle\n";
+  if (const auto next = text_of(pool, "next_attempt"); !next.empty()) line += "      next attempt " + next + "\n";
+  if (const auto error = pool.find("last_error"); error != pool.end() && error->is_object())
+    line += "      last error " + text_of(*error, "at") + ": " + text_of(*error, "text") + "\n";
+  return line;
+}
+
 }  // namespace
 
 std::string to_text(const Json& answer) {
+  if (answer.contains("pools")) {
+    std::string lines;
+    for (const auto& pool : answer["pools"])
+      lines += pool_lines(pool);
+    lines.pop_back();
+    return lines;
+  }
   if (!answer.contains("levels")) return text_of(answer, "done");
   std::string out = text_of(answer, "instance") + " (ratchetd " + text_of(answer, "version") + "): level " +
                     std::to_string(answer.value("held", 0)) + " of " + std::to_string(answer.value("ceiling", 3)) +

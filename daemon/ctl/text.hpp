@@ -7,7 +7,7 @@
 
 namespace ratchet::ctl {
 
-// A status becomes a headline, one line per level and one per alarm; anything else its "done" text.
+// A status becomes a headline, one line per level and one per alarm; pools a line or two each; anything else its "done" text.
 std::string to_text(const Json& answer);
 
 }  // namespace ratchet::ctl

@@ -110,15 +110,22 @@ pqxx::result run_prepared(pqxx::nontransaction& work, const std::string& name, s
 
 #endif
 
+constexpr std::string_view kOurIntervals = "iso_8601";
 constexpr auto kNever = TimePoint::max();
 constexpr auto kCutMark = TimePoint::min();
 constexpr auto kGrace = std::chrono::milliseconds(250);  // the server's own statement_timeout should come first
 
-std::string session_options(const Connection::Plan& plan) {
+// Each setting of the session: `before` its name, '=', its value, `after`.
+std::string session_settings(const Connection::Plan& plan, std::string_view before, std::string_view after) {
   const std::string limit = std::to_string(plan.statement.count());
-  return "-c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=iso_8601 -c bytea_output=hex -c jit=off"
-         " -c synchronous_commit=on -c statement_timeout=" +
-         limit + " -c lock_timeout=" + limit + " -c idle_in_transaction_session_timeout=" + limit;
+  std::string all;
+  for (const std::string& setting :
+       {std::string("TimeZone=UTC"), std::string("DateStyle=ISO"), "IntervalStyle=" + std::string(kOurIntervals),
+        std::string("bytea_output=hex"), std::string("jit=off"), std::string("synchronous_commit=on"),
+        "statement_timeout=" + limit, "lock_timeout=" + limit, "idle_in_transaction_session_timeout=" + limit}) {
+    all.append(before).append(setting).append(after);
+  }
+  return all;
 }
 
 void add_defaults(Conninfo& conninfo, const Connection::Plan& plan) {
@@ -134,7 +141,7 @@ void add_defaults(Conninfo& conninfo, const Connection::Plan& plan) {
   if (!plan.application_name.empty()) conninfo.set_default("application_name", plan.application_name);
   // The later word wins: what the DSN says about the session stays.
   const std::string theirs = conninfo.get("options");
-  conninfo.set("options", session_options(plan) + (theirs.empty() ? "" : " " + theirs));
+  conninfo.set("options", session_settings(plan, "-c ", " ") + theirs);
 }
 
 milliseconds connect_timeout(const Conninfo& conninfo) {
@@ -204,12 +211,45 @@ Result<Handle, SqlError> open_one(const std::string& conninfo, TimePoint until, 
   return SqlError{SqlError::Kind::lost, std::move(said.sqlstate), std::move(said.text)};
 }
 
+// A pooler may have to be told to ignore `options` (PgBouncer: ignore_startup_parameters), and then the session is not
+// ours. The server reports its IntervalStyle, so that is seen without asking.
+bool options_were_taken(PGconn* connection, const Conninfo& conninfo) {
+  const char* style = PQparameterStatus(connection, "IntervalStyle");
+  return style == nullptr || style == kOurIntervals ||
+         conninfo.get("options").rfind("IntervalStyle") != conninfo.get("options").find("IntervalStyle");
+}
+
+// In one round trip. What the DSN's own `options` say is lost with the rest; the pooler's `connect_query` may say it.
+std::optional<SqlError> set_session(PGconn* connection, const std::string& sql, TimePoint until, Patience& patience,
+                                    const TimeSource& time) {
+  auto failed = [connection]() -> SqlError {
+    auto said = what_was_said(PQerrorMessage(connection));
+    return {SqlError::Kind::lost, std::move(said.sqlstate), std::move(said.text)};
+  };
+  const TimePoint begun = time.now();
+  if (PQsendQuery(connection, sql.c_str()) == 0) return failed();
+  for (;;) {
+    while (PQisBusy(connection) == 0) {
+      const std::unique_ptr<PGresult, void (*)(PGresult*)> result(PQgetResult(connection), PQclear);
+      if (!result) return std::nullopt;
+      if (PQresultStatus(result.get()) != PGRES_COMMAND_OK) return failed();
+    }
+    const TimePoint now = time.now();
+    if (now >= until || patience.over(now)) return no_answer(std::chrono::duration_cast<milliseconds>(now - begun));
+    pollfd file{PQsocket(connection), POLLIN, 0};
+    const auto nap = std::chrono::ceil<milliseconds>(std::min(until, patience.nap(now)) - now);
+    if (::poll(&file, 1, static_cast<int>(nap.count())) > 0 && PQconsumeInput(connection) == 0) return failed();
+  }
+}
+
 struct Opened {
   Handle handle;
   std::string where;
 };
 
-Result<Opened> open_any(const Conninfo& conninfo, Resolver* resolver, Patience& patience, const TimeSource& time) {
+Result<Opened> open_any(const Conninfo& conninfo, const Connection::Plan& plan, Patience& patience,
+                        const TimeSource& time) {
+  Resolver* const resolver = plan.resolver;
   std::optional<Failure> worst;
   auto failed = [&](SqlError error, const Target& target) {
     Failure failure{std::move(error), target.where()};
@@ -230,8 +270,14 @@ Result<Opened> open_any(const Conninfo& conninfo, Resolver* resolver, Patience& 
       target.address = address;
       const TimePoint until = time.now() + connect_timeout(conninfo);
       auto handle = open_one(conninfo.with(target).text(), until, patience, time);
-      if (handle) return Opened{*std::move(handle), target.where()};
-      failed(std::move(handle).error(), target);
+      std::optional<SqlError> error;
+      if (!handle) {
+        error = std::move(handle).error();
+      } else if (!options_were_taken(handle->get(), conninfo)) {
+        error = set_session(handle->get(), session_settings(plan, "set ", ";"), until, patience, time);
+      }
+      if (!error) return Opened{*std::move(handle), target.where()};
+      failed(*std::move(error), target);
     }
   }
   if (worst) return Fault{1, 0, fault_kind(worst->error), said_for_people(*worst), time.now()};
@@ -403,7 +449,7 @@ Result<std::unique_ptr<Connection>> Connection::connect(const Plan& plan, Patien
   auto conninfo = Conninfo::parse(plan.conninfo);
   if (!conninfo) return Fault{1, 0, FaultKind::unknown, "bad DSN: " + conninfo.error(), time.now()};
   add_defaults(*conninfo, plan);
-  auto opened = open_any(*conninfo, plan.resolver, patience, time);
+  auto opened = open_any(*conninfo, plan, patience, time);
   if (!opened) return opened.error();
   try {
     auto inside = std::make_unique<Inside>(std::move(opened->handle), opened->where, plan.statement + kGrace, time);

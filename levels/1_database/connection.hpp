@@ -32,6 +32,10 @@ struct SqlError {
 // SQLSTATE and text -> what kind of fault that is ("28P01" -> authentication). One table.
 FaultKind fault_kind(const SqlError& error) noexcept;
 
+// The word it is counted by: the kind of fault; "statement" where it is the statement's own matter (its SQLSTATE is of
+// a class that PostgreSQL documents); "unknown" where nobody knows that code.
+std::string_view kind_word(const SqlError& error) noexcept;
+
 // "at once" errors of a server that is not the one we want or not one any more: 25006, 57P02..57P04.
 bool server_is_gone(const SqlError& error) noexcept;
 

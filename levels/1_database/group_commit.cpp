@@ -107,6 +107,7 @@ class GroupCommit::Inside {
   void stop(Patience& patience, Leave leave);
   Result<std::uint64_t, AddError> add(const Event& event, std::uint64_t token);
   void wake() { work_there_.notify_one(); }
+  bool accepts() const noexcept { return accepts_.load(std::memory_order_acquire); }
   bool withdraw(std::uint64_t place, std::uint64_t token);
 
   CommitSink* sink_ = nullptr;
@@ -120,13 +121,13 @@ class GroupCommit::Inside {
   };
   struct Committer {
     std::optional<Lease> lease;  // its own thread's, but for `cut` under the mutex
-    TimePoint leased_at{};
     Batch scratch;
     std::thread thread;
   };
 
   Fault fault_of(FaultKind kind, const std::string& text) const;
   Result<Lease> first_lease(Patience& patience);
+  Labels pool_label() const { return {{"pool", pool_.settings().name}}; }
   std::optional<SqlError> prepare(Lease& lease);
   void run(Committer& me);
   std::unique_ptr<Work> next_work(Committer& me);
@@ -154,6 +155,7 @@ class GroupCommit::Inside {
   std::condition_variable work_there_;  // also: the mode has changed
   std::condition_variable thread_ended_;
   Mode mode_ = Mode::dropping;
+  std::atomic<bool> accepts_{false};  // mode_ is running; for who has no time for the mutex
   bool running_ = false;
   int alive_ = 0;
   std::uint64_t next_number_ = 0;
@@ -167,14 +169,18 @@ GroupCommit::Inside::Inside(Parts parts)
       time_(parts.time),
       log_(parts.log),
       queue_bytes_(parts.queue_bytes),
-      batch_rows_(parts.metrics.histogram("ratchet_commit_batch_rows", "Events per commit", {}, row_buckets())),
-      commit_seconds_(parts.metrics.histogram("ratchet_commit_seconds", "Time of one commit", {}, second_buckets())),
-      committed_total_(parts.metrics.counter("ratchet_committed_total", "Events committed")),
-      duplicates_total_(parts.metrics.counter("ratchet_duplicates_total", "Events that were known already")) {
+      batch_rows_(
+          parts.metrics.histogram("ratchet_commit_batch_rows", "Events per commit", pool_label(), row_buckets())),
+      commit_seconds_(
+          parts.metrics.histogram("ratchet_commit_seconds", "Time of one commit", pool_label(), second_buckets())),
+      committed_total_(parts.metrics.counter("ratchet_committed_total", "Events committed", pool_label())),
+      duplicates_total_(
+          parts.metrics.counter("ratchet_duplicates_total", "Events that were known already", pool_label())) {
   assert(parts.committers >= 1);
   for (int i = 0; i < parts.committers; ++i)
     committers_.push_back(std::make_unique<Committer>());
-  const auto gauge = parts.metrics.gauge("ratchet_commit_queue_bytes", "Bytes waiting for a commit or its answer");
+  const auto gauge =
+      parts.metrics.gauge("ratchet_commit_queue_bytes", "Bytes waiting for a commit or its answer", pool_label());
   parts.metrics.before_render([gauge, store = store_] { gauge.set(static_cast<double>(store->bytes())); });
 }
 
@@ -244,12 +250,12 @@ Result<Nothing> GroupCommit::Inside::start(Patience& patience) {
       return *std::move(fault);
     }
     committer->lease.emplace(std::move(*lease));
-    committer->leased_at = time_.now();
   }
   {
     const std::lock_guard lock(mutex_);
     running_ = true;
     mode_ = Mode::running;
+    accepts_ = true;
     alive_ = 0;
   }
   for (auto& committer : committers_) {
@@ -276,6 +282,7 @@ void GroupCommit::Inside::stop(Patience& patience, Leave leave) {
   {
     const std::lock_guard lock(mutex_);
     mode_ = leave == Leave::asked ? Mode::finishing : Mode::dropping;
+    accepts_ = false;
   }
   work_there_.notify_all();
   if (leave == Leave::fault) end_queue_unstored();
@@ -369,7 +376,7 @@ bool GroupCommit::Inside::connected(Committer& me) {
     drop_lease(me);
     return false;
   }
-  if (time_.now() - me.leased_at > pool_.settings().lifetime) {  // so that its age is looked at
+  if (me.lease->old()) {
     give_lease_home(me);
     return false;
   }
@@ -390,7 +397,6 @@ void GroupCommit::Inside::take_lease(Committer& me) {
   {
     const std::lock_guard lock(mutex_);  // kept at once: `stop` cuts what hangs while it is prepared
     me.lease.emplace(std::move(*lease));
-    me.leased_at = time_.now();
     if (mode_ == Mode::dropping) (*me.lease)->cut();
   }
   me.lease->allow_until(time_.now() + call_patience());
@@ -445,7 +451,10 @@ void GroupCommit::Inside::commit(Committer& me, std::unique_ptr<Work> work) {
   duplicates_total_.add(static_cast<double>(work->outcomes.count(Committed::duplicate)));
   const auto rows = work->batch.rows();
   deliver(std::move(work));
-  if (stored > 0 && committed_) committed_();
+  if (stored > 0) {
+    pool_.stored();
+    if (committed_) committed_();
+  }
   if (const auto& error = attempt.first_error()) {
     log_.warning(attempt.lost() ? "connection lost while committing" : "a batch was not taken as a whole",
                  {{"pool", pool_.settings().name},
@@ -453,7 +462,8 @@ void GroupCommit::Inside::commit(Committer& me, std::unique_ptr<Work> work) {
                   {"sqlstate", error->sqlstate},
                   {"reason", error->text}});
   }
-  if (attempt.environment() && rest(Duration::zero())) pool_.report(*attempt.environment());
+  const auto& reason = attempt.environment() ? attempt.environment() : attempt.first_error();
+  if (reason && rest(Duration::zero())) pool_.report(*reason);
   if (attempt.lost()) drop_lease(me);
 }
 
@@ -475,6 +485,7 @@ void GroupCommit::stop(Patience& patience, Leave leave) { inside_->stop(patience
 Result<std::uint64_t, AddError> GroupCommit::add(const Event& event, std::uint64_t token) {
   return inside_->add(event, token);
 }
+bool GroupCommit::accepts() const noexcept { return inside_->accepts(); }
 void GroupCommit::wake() { inside_->wake(); }
 bool GroupCommit::withdraw(std::uint64_t place, std::uint64_t token) { return inside_->withdraw(place, token); }
 

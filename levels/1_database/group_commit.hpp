@@ -95,6 +95,7 @@ class GroupCommit {
   // Any thread; copies the event. On success the outcome comes through the sink exactly once, unless withdrawn.
   // The returned number names the event's place in the queue, for `withdraw`; it means nothing else.
   Result<std::uint64_t, AddError> add(const Event& event, std::uint64_t token);
+  bool accepts() const noexcept;  // it is started: add() will not say not_connected, but for a race. Any thread
   void wake();  // after one or more add(): once per turn of the caller's loop
 
   // The caller's deadline has come. True: the event was not begun and never will be (no outcome follows).

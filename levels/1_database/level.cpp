@@ -8,64 +8,72 @@ namespace {
 constexpr auto kRaise = std::chrono::seconds(5);
 constexpr ProbePlan kProbe{std::chrono::seconds(1), std::chrono::milliseconds(750), 2};
 
-class HeldDatabase final : public HeldLevel {
+}  // namespace
+
+class Database::Held final : public HeldLevel {
  public:
-  HeldDatabase(Pool& pool, GroupCommit& commits, const TimeSource& time)
-      : pool_(pool), commits_(commits), time_(time) {}
-  ~HeldDatabase() override {
-    Patience none(time_.now());
+  explicit Held(Database& database) : database_(database) { database_.up(true); }
+  ~Held() override {
+    Patience none(database_.time_.now());
     let_go(none, Leave::fault);
   }
-  HeldDatabase(const HeldDatabase&) = delete;
-  HeldDatabase& operator=(const HeldDatabase&) = delete;
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
 
-  std::optional<Fault> probe(Patience& patience) override { return pool_.probe(patience); }
+  std::optional<Fault> probe(Patience& patience) override { return database_.pool_.probe(patience); }
   void drain(Patience& patience, Leave leave) override { let_go(patience, leave); }
-  std::optional<std::string> degraded() const override { return pool_.degraded(); }
+  std::optional<std::string> degraded() const override { return database_.pool_.degraded(); }
 
  private:
   void let_go(Patience& patience, Leave leave) {
     if (gone_) return;
     gone_ = true;
-    commits_.stop(patience, leave);
-    Patience none(time_.now());
-    pool_.close(leave == Leave::asked ? patience : none);
+    if (database_.commits_) database_.commits_->stop(patience, leave);
+    Patience none(database_.time_.now());
+    database_.pool_.close(leave == Leave::asked ? patience : none);
+    database_.up(false);
   }
 
-  Pool& pool_;
-  GroupCommit& commits_;
-  const TimeSource& time_;
+  Database& database_;
   bool gone_ = false;
 };
 
-}  // namespace
+Database::Database(const PoolSettings& settings, Parts parts)
+    : time_(parts.pool.time),
+      pool_(settings, parts.pool),
+      up_(parts.pool.metrics.gauge("ratchet_pool_up", "1 while the pool is connected", {{"pool", settings.name}})) {
+  if (settings.is_outbox()) {
+    commits_.emplace(GroupCommit::Parts{pool_, parts.pool.time, parts.pool.log, parts.pool.metrics, parts.queue_bytes,
+                                        parts.committers});
+  }
+}
 
-DatabaseLevel::DatabaseLevel(Pool& pool, GroupCommit& commits, const TimeSource& time, Log& log)
-    : pool_(pool), commits_(commits), time_(time), log_(log) {}
+Duration Database::raise_patience() const noexcept { return kRaise; }
+ProbePlan Database::probe_plan() const noexcept { return kProbe; }
 
-Duration DatabaseLevel::raise_patience() const noexcept { return kRaise; }
-ProbePlan DatabaseLevel::probe_plan() const noexcept { return kProbe; }
-
-Result<std::unique_ptr<HeldLevel>> DatabaseLevel::raise(Patience& patience, Incarnation incarnation) {
+Result<std::unique_ptr<HeldLevel>> Database::raise(Patience& patience, Incarnation incarnation) {
   if (auto opened = pool_.open(patience, incarnation); !opened) return std::move(opened).error();
-  auto fault = verify(patience);
-  if (!fault) {
-    if (auto started = commits_.start(patience); !started) fault = std::move(started).error();
+  std::optional<Fault> fault;
+  if (commits_) {
+    fault = verify(patience);
+    if (!fault) {
+      if (auto started = commits_->start(patience); !started) fault = std::move(started).error();
+    }
   }
   if (fault) {
     Patience none(time_.now());
     pool_.close(none);
     fault->level = 1;
     fault->incarnation = incarnation;
+    pool_.remember(fault->text);
     return *std::move(fault);
   }
-  log_.debug("schema verified, committer started", {{"pool", pool_.settings().name}});
-  return std::unique_ptr<HeldLevel>(std::make_unique<HeldDatabase>(pool_, commits_, time_));
+  return std::unique_ptr<HeldLevel>(std::make_unique<Held>(*this));
 }
 
-// A fault that needs no more than the pool's name in front.
-std::optional<Fault> DatabaseLevel::verify(Patience& patience) {
-  const std::string prefix = "database " + pool_.settings().name + ": ";
+// A fault that needs no more than its incarnation.
+std::optional<Fault> Database::verify(Patience& patience) {
+  const std::string prefix = "database " + settings().name + ": ";
   auto lease = pool_.lease(patience.deadline());
   if (!lease) {
     if (auto lost = pool_.fault()) return lost;

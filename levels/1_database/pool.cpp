@@ -11,6 +11,7 @@
 
 #include "levels/1_database/conninfo.hpp"
 #include "levels/1_database/pool_inside.hpp"
+#include "levels/core/runbook.hpp"
 
 namespace ratchet::db {
 namespace {
@@ -33,6 +34,7 @@ int new_event() {
 double seconds_between(TimePoint from, TimePoint to) { return std::chrono::duration<double>(to - from).count(); }
 
 std::string alarm_id(const std::string& pool) { return "pool." + pool + ".too-many"; }
+std::string disk_alarm_id(const std::string& pool) { return "pool." + pool + ".disk-full"; }
 
 }  // namespace
 
@@ -50,6 +52,8 @@ void Lease::allow_until(TimePoint deadline) noexcept {
 }
 void Lease::bound_by(const Patience* patience) noexcept { pool_->inside_->bind(connection_.get(), patience); }
 
+bool Lease::old() const noexcept { return pool_->inside_->old(connection_.get()); }
+
 // ---- pool --------------------------------------------------------------------------------------------------------
 
 Pool::Pool(PoolSettings settings, Parts parts)
@@ -60,6 +64,10 @@ Result<Nothing> Pool::open(Patience& patience, Incarnation incarnation) { return
 std::optional<Fault> Pool::probe(Patience& patience) { return inside_->probe(patience); }
 void Pool::close(Patience& patience) { inside_->close(patience); }
 void Pool::report(const SqlError& error) { inside_->report(error); }
+void Pool::stored() noexcept { inside_->stored(); }
+int Pool::reconnect() { return inside_->reconnect(); }
+std::optional<Pool::LastError> Pool::last_error() const { return inside_->last_error(); }
+void Pool::remember(const std::string& error) { inside_->remember(error); }
 std::optional<Fault> Pool::fault() const { return inside_->fault(); }
 std::optional<std::string> Pool::degraded() const { return inside_->degraded(); }
 Pool::Counts Pool::counts() const { return inside_->counts(); }
@@ -172,7 +180,8 @@ Result<Nothing> Pool::Inside::start_threads() {
       pthread_setname_np(opener_thread_.native_handle(), "pool-opener");
     }
   } catch (const std::system_error& error) {
-    return fault_of(FaultKind::out_of_files, std::string("no thread for the pool: ") + error.what());
+    return Fault{1, 0, FaultKind::out_of_files, std::string("no thread for the pool: ") + error.what(),
+                 parts_.time.now()};
   }
   return Nothing{};
 }
@@ -185,9 +194,14 @@ Result<Nothing> Pool::Inside::open(Patience& patience, Incarnation incarnation) 
     incarnation_ = incarnation;
     mine = ++generation_;
   }
-  if (auto started = start_threads(); !started) return started;
+  auto failed = [this](FaultKind kind, const std::string& text) {
+    Fault fault = fault_of(kind, text);
+    remember(fault.text);
+    return fault;
+  };
+  if (auto started = start_threads(); !started) return failed(started.error().kind, started.error().text);
   auto connection = connect(patience);
-  if (!connection) return fault_of(connection.error().kind, connection.error().text);
+  if (!connection) return failed(connection.error().kind, connection.error().text);
   {
     std::lock_guard lock(mutex_);
     slots_.push_back(std::make_unique<Slot>());
@@ -199,7 +213,10 @@ Result<Nothing> Pool::Inside::open(Patience& patience, Incarnation incarnation) 
   if (!role || patience.over(parts_.time.now())) {
     slots_.clear();
     show();
-    return role ? fault_of(FaultKind::cancelled, "patience was over") : fault_of(role.error().kind, role.error().text);
+    Fault fault =
+        role ? fault_of(FaultKind::cancelled, "patience was over") : fault_of(role.error().kind, role.error().text);
+    note(fault.text);
+    return fault;
   }
   phase_ = Phase::open;
   lost_.reset();
@@ -243,6 +260,7 @@ void Pool::Inside::close(Patience& patience) {
   lock.unlock();
   idle.clear();
   parts_.alarms.clear(alarm_id(settings_.name));
+  stored();
   parts_.log.info("database pool closed", {{"pool", settings_.name}, {"cut", std::to_string(cut)}});
 }
 
@@ -283,14 +301,33 @@ void Pool::Inside::give_back(std::unique_ptr<Connection> connection) noexcept {
   const bool broken = slot->dead || connection->broken();
   if (broken) {
     remove(connection.get(), connection->loss());
-  } else if (phase_ != Phase::open || (parts_.time.now() >= slot->retire_at && missing() == 0 &&
-                                       live() >= 2)) {  // never the last of a full server
+  } else if (phase_ != Phase::open || may_retire(*slot, parts_.time.now())) {
     remove(connection.get(), {});
   } else {
     settle(*slot, std::move(connection));
   }
   unwanted = std::move(connection);
   came_home_.notify_all();
+}
+
+// One at a time, and never the last one: a full server might give us no other.
+bool Pool::Inside::may_retire(const Slot& slot, TimePoint now) const noexcept {
+  return now >= slot.retire_at && missing() == 0 && live() >= 2;
+}
+
+bool Pool::Inside::old(const Connection* connection) noexcept {
+  std::lock_guard lock(mutex_);
+  const Slot* slot = find(connection);
+  return slot == nullptr || slot->dead || may_retire(*slot, parts_.time.now());
+}
+
+int Pool::Inside::reconnect() {
+  std::lock_guard lock(mutex_);
+  if (phase_ != Phase::open) return 0;
+  for (const auto& slot : slots_)
+    slot->retire_at = parts_.time.now();
+  kick();
+  return static_cast<int>(slots_.size());
 }
 
 void Pool::Inside::watch_until(TimePoint deadline) noexcept {
@@ -354,6 +391,7 @@ void Pool::Inside::remove(const Connection* connection, const std::string& why) 
   show();
   if (phase_ != Phase::open) return;
   if (!why.empty()) {
+    note("database " + settings_.name + ": " + why);
     parts_.log.notice("database connection lost",
                       {{"pool", settings_.name}, {"why", why}, {"left", std::to_string(live())}});
   }
@@ -365,6 +403,7 @@ void Pool::Inside::lose(Fault fault) {
   if (phase_ != Phase::open) return;
   phase_ = Phase::lost;
   lost_ = fault;
+  note(fault.text);
   refuse_waiters();
   parts_.log.warning("database pool lost", {{"pool", settings_.name}, {"why", fault.text}});
   parts_.faults.report(fault);
@@ -378,7 +417,36 @@ void Pool::Inside::refuse_waiters() {
   waiting_.clear();
 }
 
+void Pool::Inside::note(const std::string& text) { last_error_ = LastError{text, parts_.time.wall()}; }
+
+void Pool::Inside::remember(const std::string& error) {
+  std::lock_guard lock(mutex_);
+  note(error);
+}
+
+std::optional<Pool::LastError> Pool::Inside::last_error() const {
+  std::lock_guard lock(mutex_);
+  return last_error_;
+}
+
+void Pool::Inside::stored() noexcept {
+  if (disk_full_.load(std::memory_order_relaxed) && disk_full_.exchange(false)) {
+    parts_.alarms.clear(disk_alarm_id(settings_.name));
+  }
+}
+
 void Pool::Inside::report(const SqlError& error) {
+  const std::string kind(kind_word(error));
+  parts_.metrics
+      .counter("ratchet_database_errors_total", "Errors that PostgreSQL answered with, or connections lost, by kind",
+               {{"pool", settings_.name}, {"kind", kind}})
+      .add();
+  if (error.sqlstate == "53100") {
+    const std::string text = "database " + settings_.name + ": " + error.text + " (" + where_ + ")";
+    remember(text);
+    disk_full_ = true;
+    parts_.alarms.set(disk_alarm_id(settings_.name), text, runbook(FaultKind::disk_full));
+  }
   if (!server_is_gone(error)) return;
   std::lock_guard lock(mutex_);
   lose(fault_of(fault_kind(error), error.text + " (" + where_ + ")"));

@@ -41,6 +41,8 @@ class Lease {
   // The connection is cut as soon as this patience is over, also when it has shrunk meanwhile. Null: no longer. It must
   // be taken back before the patience is destroyed; giving the connection back does that, too.
   void bound_by(const Patience* patience) noexcept;
+  // The pool would replace this connection if it came home now: whoever keeps one for long gives it back then.
+  bool old() const noexcept;
 
  private:
   friend class Pool;
@@ -79,9 +81,14 @@ class Pool {
   // Any thread. Waits at most until `deadline`.
   Result<Lease, LeaseError> lease(TimePoint deadline);
 
-  // What a user of a connection was told by the server. A standby (25006) or a server on its way down is the level's
-  // fault; anything else is the matter of that one connection. Any thread.
+  // What a user of a connection was told by the server; counted by kind, an SQLSTATE we do not know as `unknown`. A
+  // standby (25006) or a server on its way down is the level's fault; a full disk is alarmed until something was
+  // stored again; anything else is the matter of that one connection. Any thread.
   void report(const SqlError& error);
+  void stored() noexcept;  // something was written: the disk has room
+
+  // Replaces every connection, one at a time, while the others serve. How many there are; 0: it is not open.
+  int reconnect();
 
   // The fault it reported, until close and open: what ended it. Any thread.
   std::optional<Fault> fault() const;
@@ -91,6 +98,14 @@ class Pool {
 
   struct Counts { int open; int idle; int wanted; };
   Counts counts() const;
+
+  // The latest thing that went wrong, also when all is well again. Any thread.
+  struct LastError {
+    std::string text;
+    WallTime at;
+  };
+  std::optional<LastError> last_error() const;
+  void remember(const std::string& error);  // one that the pool itself did not see
 
  private:
   friend class Lease;

@@ -35,7 +35,12 @@ class Pool::Inside {
   void give_back(std::unique_ptr<Connection> connection) noexcept;
   void watch_until(TimePoint deadline) noexcept;  // a call will be due then: the keeper must not sleep longer
   void bind(const Connection* connection, const Patience* patience) noexcept;
+  bool old(const Connection* connection) noexcept;
   void report(const SqlError& error);
+  void stored() noexcept;
+  int reconnect();
+  std::optional<LastError> last_error() const;
+  void remember(const std::string& error);
   std::optional<Fault> fault() const;
   std::optional<std::string> degraded() const;
   Counts counts() const;
@@ -68,6 +73,8 @@ class Pool::Inside {
 
   // pool.cpp
   Fault fault_of(FaultKind kind, const std::string& text) const;
+  void note(const std::string& text);  // the mutex is held
+  bool may_retire(const Slot& slot, TimePoint now) const noexcept;
   Result<std::unique_ptr<Connection>> connect(Patience& patience);
   Result<Nothing> start_threads();
   Result<Nothing> check_role(Connection& connection, TimePoint until, const Patience& patience);
@@ -115,6 +122,8 @@ class Pool::Inside {
   Patience* opening_ = nullptr;         // of the attempt under way
   std::string open_error_;              // why the latest attempt failed; "" when it did not
   std::optional<Fault> lost_;           // in phase `lost`
+  std::optional<LastError> last_error_;
+  std::atomic<bool> disk_full_{false};
   std::atomic<TimePoint> wake_at_{TimePoint::max()};  // until when the keeper sleeps; max: it is awake
   const int event_;
   Gauge idle_, used_, most_, pending_;

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "levels/1_database/pool_inside.hpp"
+#include "levels/core/runbook.hpp"
 
 namespace ratchet::db {
 namespace {
@@ -121,9 +122,9 @@ void Pool::Inside::heard(Lock& lock, Connection* which) {
 
 // One at a time, only while nothing is missing: the others go on serving.
 void Pool::Inside::retire_old(std::vector<std::unique_ptr<Connection>>& old, TimePoint now) {
-  if (phase_ != Phase::open || missing() > 0 || live() < 2) return;
+  if (phase_ != Phase::open) return;
   for (const auto& slot : slots_) {
-    if (slot->use != Use::idle || slot->retire_at > now) continue;
+    if (slot->use != Use::idle || !may_retire(*slot, now)) continue;
     old.push_back(std::move(slot->home));
     remove(slot->connection, {});
     return;
@@ -213,12 +214,13 @@ void Pool::Inside::not_joined(const Fault& fault, bool alone) {
   if (refill_.too_many()) {
     parts_.alarms.set("pool." + settings_.name + ".too-many",
                       std::to_string(live()) + " of " + std::to_string(settings_.size) + " connections: " + fault.text,
-                      "Raise max_connections of the server, or lower `size` or the number of instances.");
+                      runbook(FaultKind::too_many_connections));
   }
   if (open_error_ != fault.text) {
     parts_.log.warning("no further database connection", {{"pool", settings_.name}, {"why", fault.text}});
   }
   open_error_ = fault.text;
+  note("database " + settings_.name + ": " + fault.text);
 }
 
 }  // namespace ratchet::db

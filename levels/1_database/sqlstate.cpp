@@ -31,6 +31,12 @@ constexpr std::array kByState{
     ByState{"57P03", FaultKind::refused},         ByState{"57P", FaultKind::connection_lost},
 };
 
+// PostgreSQL's own classes, appendix A of its manual (14 to 17).
+constexpr std::array<std::string_view, 43> kClasses{"00", "01", "02", "03", "08", "09", "0A", "0B", "0F", "0L", "0P",
+                                                    "0Z", "20", "21", "22", "23", "24", "25", "26", "27", "28", "2B",
+                                                    "2D", "2F", "34", "38", "39", "3B", "3D", "3F", "40", "42", "44",
+                                                    "53", "54", "55", "57", "58", "72", "F0", "HV", "P0", "XX"};
+
 struct ByText {
   std::string_view part;
   FaultKind kind;
@@ -89,6 +95,14 @@ FaultKind fault_kind(const SqlError& error) noexcept {
     }
   }
   return error.kind == SqlError::Kind::lost ? FaultKind::connection_lost : FaultKind::unknown;
+}
+
+std::string_view kind_word(const SqlError& error) noexcept {
+  const FaultKind kind = fault_kind(error);
+  const std::string_view state = error.sqlstate;
+  const bool in_class = std::any_of(kClasses.begin(), kClasses.end(), [&](auto c) { return state.starts_with(c); });
+  if (!state.empty() && !in_class) return to_string(FaultKind::unknown);
+  return kind == FaultKind::unknown && !state.empty() ? "statement" : to_string(kind);
 }
 
 bool server_is_gone(const SqlError& error) noexcept {

@@ -16,6 +16,7 @@ using namespace std::chrono_literals;
 
 constexpr int kLevel = 2;
 constexpr auto kLeaseWait = 250ms;
+constexpr auto kUnconnected = 250ms;  // looking at a pool that is not connected costs nothing
 constexpr auto kStopLook = 20ms;
 constexpr auto kServerFirst = 250ms;  // the server's own timeout comes before our watchdog
 constexpr auto kPatient = 10min;      // see Session::acquire_patiently
@@ -33,16 +34,19 @@ Relay::Inside::Inside(Parts parts)
     : parts_(std::move(parts)),
       random_(static_cast<std::minstd_rand::result_type>(std::hash<std::string>{}(parts_.owner))) {
   Metrics& metrics = parts_.metrics;
-  unpublished_ = metrics.gauge("ratchet_outbox_unpublished_rows", "Committed events not yet acknowledged by Kafka");
-  oldest_ = metrics.gauge("ratchet_outbox_oldest_seconds", "Age of the oldest event not yet acknowledged by Kafka");
+  const Labels pool{{"pool", parts_.pool.settings().name}};
+  unpublished_ =
+      metrics.gauge("ratchet_outbox_unpublished_rows", "Committed events not yet acknowledged by Kafka", pool);
+  oldest_ =
+      metrics.gauge("ratchet_outbox_oldest_seconds", "Age of the oldest event not yet acknowledged by Kafka", pool);
   last_publish_ = metrics.gauge("ratchet_relay_last_publish_timestamp_seconds",
-                                "When this instance's relay last had an event acknowledged");
-  leads_gauge_ = metrics.gauge("ratchet_relay_leads", "1 while this instance's relay holds the lease");
-  dead_ = metrics.gauge("ratchet_dead_letters", "Events in the dead-letter table");
-  published_ = metrics.counter("ratchet_relay_published_total", "Events acknowledged by Kafka");
-  buried_ = metrics.counter("ratchet_relay_buried_total", "Events put into the dead-letter table");
-  retries_ = metrics.counter("ratchet_relay_retries_total", "Pages read and produced again after a failure");
-  unknown_codes_ = metrics.counter("ratchet_relay_unknown_codes_total", "Failures with a code we do not know");
+                                "When this instance's relay last had an event acknowledged", pool);
+  leads_gauge_ = metrics.gauge("ratchet_relay_leads", "1 while this instance's relay holds the lease", pool);
+  dead_ = metrics.gauge("ratchet_dead_letters", "Events in the dead-letter table", pool);
+  published_ = metrics.counter("ratchet_relay_published_total", "Events acknowledged by Kafka", pool);
+  buried_ = metrics.counter("ratchet_relay_buried_total", "Events put into the dead-letter table", pool);
+  retries_ = metrics.counter("ratchet_relay_retries_total", "Pages read and produced again after a failure", pool);
+  unknown_codes_ = metrics.counter("ratchet_relay_unknown_codes_total", "Failures with a code we do not know", pool);
 }
 
 Relay::Inside::~Inside() {
@@ -165,7 +169,10 @@ void Relay::Inside::run() {
   Backoff backoff(kBackoff);
   while (going()) {
     TimePoint begun = now();
-    session();
+    if (!session()) {
+      rest(now() + kUnconnected);
+      continue;
+    }
     backoff.held_for(now() - begun);
     if (going()) rest(now() + backoff.next(chance()));
   }
@@ -174,9 +181,9 @@ void Relay::Inside::run() {
   changed_.notify_all();
 }
 
-void Relay::Inside::session() {
+bool Relay::Inside::session() {
   auto lease = parts_.pool.lease(now() + kLeaseWait);
-  if (!lease) return;
+  if (!lease) return false;
   {
     std::lock_guard lock(mutex_);
     connection_ = &**lease;
@@ -185,6 +192,7 @@ void Relay::Inside::session() {
   lead(false);
   std::lock_guard lock(mutex_);
   connection_ = nullptr;
+  return true;
 }
 
 double Relay::Inside::chance() { return std::uniform_real_distribution<double>(0, 1)(random_); }
@@ -203,10 +211,10 @@ void Relay::Inside::judge_budget(const db::OutboxStats& stats) {
   oldest_.set(stats.oldest_seconds);
   dead_.set(static_cast<double>(stats.dead_letters));
   if (stats.dead_letters > 0) {
-    parts_.alarms.set("dead-letters", std::to_string(stats.dead_letters) + " events could not be published",
+    parts_.alarms.set(alarm_id("dead-letters"), std::to_string(stats.dead_letters) + " events could not be published",
                       "Kafka refused them for good: look at ratchet.dead_letter, then replay or discard them.");
   } else {
-    parts_.alarms.clear("dead-letters");
+    parts_.alarms.clear(alarm_id("dead-letters"));
   }
   const OutboxSettings& budget = parts_.budget;
   // Back only when well below: a service that opens and closes at the edge helps nobody.
@@ -216,10 +224,10 @@ void Relay::Inside::judge_budget(const db::OutboxStats& stats) {
               stats.oldest_seconds > most * static_cast<double>(budget.max_age.count());
   behind_ = over;
   if (over) {
-    parts_.alarms.set("outbox.behind", "the outbox is over its budget: " + text_of(stats),
+    parts_.alarms.set(alarm_id("outbox.behind"), "the outbox is over its budget: " + text_of(stats),
                       "Event routes answer 503 until it is down by a tenth. Is Kafka slow, is the relay paused?");
   } else {
-    parts_.alarms.clear("outbox.behind");
+    parts_.alarms.clear(alarm_id("outbox.behind"));
   }
 }
 

@@ -39,7 +39,10 @@ class Relay::Inside final : public DeliverySink {
   enum class Course : std::uint8_t { going, asked, fault };
 
   void run();
-  void session();
+  bool session();  // false: the pool had no connection to give
+  std::string alarm_id(std::string_view kind) const {
+    return std::string(kind) + "." + parts_.pool.settings().name;
+  }
   double chance();
   TimePoint now() const noexcept { return parts_.time.now(); }
 
@@ -145,7 +148,6 @@ class Session {
   Tenure tenure_;
   TimePoint read_at_{};
   TimePoint reclaim_at_{}, rotate_at_{}, stats_at_{};
-  TimePoint retire_at_{};
   Duration poll_{};
   std::optional<TimePoint> failing_since_;
   std::size_t row_bytes_ = 0;  // on average, lately

@@ -33,15 +33,13 @@ Session::Session(Relay::Inside& relay, db::Lease& lease)
       tenure_({tuning_.ttl, tuning_.beat, tuning_.save}),
       poll_(tuning_.poll_least) {
   stats_at_ = rotate_at_ = relay_.now();
-  // Later than the pool's own date for any connection (+-20 %), so that the pool replaces it when it comes home.
-  retire_at_ = stats_at_ + Duration(relay_.parts_.pool.settings().lifetime) * 6 / 5;
 }
 
 void Session::run() {
   allow();
   if (step(outbox_.prepare()) != Step::go_on) return;
   bool said = false;
-  while (relay_.going() && relay_.now() < retire_at_) {
+  while (relay_.going() && !lease_.old()) {
     TimePoint asked = relay_.now();
     auto got = acquire();
     if (step(got) != Step::go_on) return;
@@ -73,13 +71,13 @@ Result<std::optional<db::RelayLease>, db::SqlError> Session::acquire() {
     if (!said || !relay_.patient_) return got;
   }
   auto got = acquire_patiently();
-  relay_.parts_.alarms.clear(kRewriting);
+  relay_.parts_.alarms.clear(relay_.alarm_id(kRewriting));
   return got;
 }
 
 Result<std::optional<db::RelayLease>, db::SqlError> Session::acquire_patiently() {
   relay_.parts_.log.notice("relay: the lease takes long to get, waits up to ten minutes");
-  relay_.parts_.alarms.set(kRewriting,
+  relay_.parts_.alarms.set(relay_.alarm_id(kRewriting),
                            "the relay has no lease yet: its row is locked, or the backlog is being rewritten",
                            "After a restore into another cluster the backlog is rewritten once: wait. Else look for a "
                            "transaction that holds ratchet.relay.");
@@ -126,8 +124,8 @@ void Session::begin(const db::RelayLease& lease, TimePoint asked) {
   failing_since_.reset();
   grown_ = kFirstPage;
   row_bytes_ = 0;
-  relay_.parts_.alarms.clear("relay.stuck");  // of an earlier session
-  relay_.parts_.alarms.clear("dead-letters.full");
+  relay_.parts_.alarms.clear(relay_.alarm_id("relay.stuck"));  // of an earlier session
+  relay_.parts_.alarms.clear(relay_.alarm_id("dead-letters.full"));
   relay_.lead(true);
   relay_.parts_.log.notice("relay: leads", {{"epoch", std::to_string(tenure_.epoch())}});
   if (lease.republished > 0) {
@@ -139,7 +137,7 @@ void Session::begin(const db::RelayLease& lease, TimePoint asked) {
 Session::Step Session::lead() {
   while (relay_.going()) {
     if (Step done = round(); done != Step::go_on) return done;
-    if (relay_.now() < retire_at_) continue;
+    if (!lease_.old()) continue;
     // The lease is the owner's, not the connection's: the next session has it back at once.
     Step done = save();
     return done == Step::go_on ? Step::old : done;
@@ -382,7 +380,7 @@ Session::Step Session::settle(const db::Page& page) {
 void Session::progress() {
   if (!failing_since_) return;
   failing_since_.reset();
-  relay_.parts_.alarms.clear("relay.stuck");
+  relay_.parts_.alarms.clear(relay_.alarm_id("relay.stuck"));
 }
 
 // ---- what went wrong ---------------------------------------------------------------------------------------------
@@ -399,13 +397,14 @@ Session::Step Session::bury(const db::Page& page, const Window::Failure& failure
   allow();
   auto buried = outbox_.bury(tenure_.epoch(), tuning_.ttl, page.after, row, std::to_string(failure.code), failure.text);
   if (!buried && buried.error().sqlstate == kDeadLettersFull) {
-    relay_.parts_.alarms.set("dead-letters.full", "the dead letters are full: the relay waits, nothing is published",
+    relay_.parts_.alarms.set(relay_.alarm_id("dead-letters.full"),
+                             "the dead letters are full: the relay waits, nothing is published",
                              "Replay or discard dead letters; nothing is ever dropped by itself.");
     relay_.rest(relay_.now() + kOutageRest);
     return Step::go_on;
   }
   if (Step done = still_ours(buried, asked); done != Step::go_on) return done;
-  relay_.parts_.alarms.clear("dead-letters.full");
+  relay_.parts_.alarms.clear(relay_.alarm_id("dead-letters.full"));
   tenure_.buried(page, asked);
   stats_at_ = asked;  // the alarm comes at once
   relay_.buried_.add();
@@ -429,7 +428,7 @@ Session::Step Session::again(const Window::Failure& failure) {
   relay_.parts_.log.info("relay: page not taken, again", {{"reason", failure.text}});
   if (!failing_since_) failing_since_ = now;
   if (now - *failing_since_ >= kStuck) {
-    relay_.parts_.alarms.set("relay.stuck", "the relay makes no progress: " + failure.text,
+    relay_.parts_.alarms.set(relay_.alarm_id("relay.stuck"), "the relay makes no progress: " + failure.text,
                              "Kafka refuses the oldest event again and again; see its own log.");
   }
   relay_.rest(now + kRetry);

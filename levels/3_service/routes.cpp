@@ -1,5 +1,7 @@
 #include "levels/3_service/routes.hpp"
 
+#include <cassert>
+
 namespace ratchet::service {
 namespace {
 
@@ -13,6 +15,17 @@ EventRoute complete(EventRoute route) {
   if (route.type.empty()) route.type = route.topic;
   if (route.source.empty()) route.source = "/ratchetd" + route.path;
   return route;
+}
+
+std::vector<const Outbox*> named(const std::vector<std::string>& pools, const std::vector<Outbox>& outboxes) {
+  std::vector<const Outbox*> found;
+  for (const auto& outbox : outboxes)
+    if (pools.empty()) found.push_back(&outbox);
+  for (const auto& pool : pools)
+    for (const auto& outbox : outboxes)
+      if (outbox.pool == pool) found.push_back(&outbox);
+  assert(!found.empty());
+  return found;
 }
 
 }  // namespace
@@ -29,9 +42,15 @@ void RequestTimes::observe(int status, Duration took) {
   by_status_.back().second.observe(s);
 }
 
-Routes::Routes(const std::vector<EventRoute>& routes, Metrics& metrics) {
+const Outbox* Route::usable() const noexcept {
+  for (const Outbox* one : outboxes)
+    if (one->commits.accepts()) return one;
+  return nullptr;
+}
+
+Routes::Routes(const std::vector<EventRoute>& routes, const std::vector<Outbox>& outboxes, Metrics& metrics) {
   for (const auto& route : routes)
-    by_path_.try_emplace(route.path, complete(route), metrics);
+    by_path_.try_emplace(route.path, complete(route), metrics, named(route.pools, outboxes));
 }
 
 Route* Routes::find(std::string_view path) noexcept {

@@ -1,13 +1,16 @@
 // Which route a path is, and what is counted by route. Paths match exactly.
 #pragma once
 
+#include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "config/settings.hpp"
 #include "levels/0_baseline/metrics.hpp"
+#include "levels/1_database/group_commit.hpp"
 #include "levels/core/clock.hpp"
 
 namespace ratchet::service {
@@ -24,16 +27,31 @@ class RequestTimes {
   std::vector<std::pair<int, Histogram>> by_status_;  // made at the first answer of that status
 };
 
+// Where events may be kept.
+struct Outbox {
+  std::string pool;
+  db::GroupCommit& commits;
+  std::function<bool()> behind;  // its relay is over the budget (Relay::behind); reactor thread
+  // When its pool is tried again, where that is not level 1's matter; reactor thread. May be null.
+  std::function<std::optional<TimePoint>()> next_attempt{};
+};
+
 struct Route {
-  Route(EventRoute event, Metrics& metrics) : settings(std::move(event)), times(metrics, settings.path) {}
-  EventRoute settings;  // source and type filled in
+  Route(EventRoute event, Metrics& metrics, std::vector<const Outbox*> where = {})
+      : settings(std::move(event)), outboxes(std::move(where)), times(metrics, settings.path) {}
+  // The first that takes events now; null: none does.
+  const Outbox* usable() const noexcept;
+
+  EventRoute settings;                  // source and type filled in
+  std::vector<const Outbox*> outboxes;  // in order of preference
   RequestTimes times;
   std::size_t in_flight = 0;  // waiting for their commit
 };
 
 class Routes {
  public:
-  Routes(const std::vector<EventRoute>& routes, Metrics& metrics);
+  // A route that names no pool may use all of them. `outboxes` must outlive this.
+  Routes(const std::vector<EventRoute>& routes, const std::vector<Outbox>& outboxes, Metrics& metrics);
   Route* find(std::string_view path) noexcept;  // valid as long as this lives
   void none_in_flight() noexcept;
 

@@ -3,6 +3,7 @@
 // that very moment either is posted to a live reactor (which runs it or throws it away) or finds none.
 #include "levels/3_service/server.hpp"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cassert>
@@ -91,6 +92,7 @@ class Server::Inside final : public http::Service {
   };
   Served refuse(Reactor& reactor, const Request& request, Route* route, const Problem& problem);
   std::optional<Problem> not_now(const Route& route);
+  Problem not_connected(const Route& route);
   std::optional<Problem> take(const Request& request, Route& route);
   void give_up(Reactor& reactor, GiveUp which);
   void give_up_one(Reactor& reactor, Wait& found, TimePoint now, GiveUp which);
@@ -131,7 +133,7 @@ Server::Inside::Inside(Parts parts)
     : parts_(std::move(parts)),
       request_time_(parts_.settings.service.limits.request),
       active_(std::make_shared<std::atomic<std::size_t>>(0)),
-      routes_(parts_.settings.routes, parts_.metrics),
+      routes_(parts_.settings.routes, parts_.outboxes, parts_.metrics),
       no_route_(parts_.metrics, ""),
       reader_(parts_.time, parts_.record_limits, seed_of(parts_.chance)) {
   for (std::size_t i = 0; i < kProblemKinds; i++) {
@@ -225,7 +227,9 @@ std::optional<Problem> Server::Inside::not_now(const Route& route) {
     problem.found = route.in_flight;
     return with_retry(std::move(problem), kRetrySoon);
   }
-  if (parts_.behind()) {
+  const Outbox* const outbox = route.usable();
+  if (outbox == nullptr) return not_connected(route);
+  if (outbox->behind()) {
     return with_retry(problem_of(ProblemKind::outbox_budget, "nothing was stored: publishing is too far behind"),
                       kRetryWhenRelayIsBehind);
   }
@@ -235,8 +239,10 @@ std::optional<Problem> Server::Inside::not_now(const Route& route) {
 // Empty: the event is in the commit queue, and its request waits.
 std::optional<Problem> Server::Inside::take(const Request& request, Route& route) {
   if (auto problem = reader_.read(route.settings, request, event_)) return problem;
+  const Outbox* const outbox = route.usable();
+  if (outbox == nullptr) return not_connected(route);
   Wait& wait = waiting_.begin(request.ticket, route);
-  const auto added = parts_.commits.add(event_.event, wait.token);
+  const auto added = outbox->commits.add(event_.event, wait.token);
   if (!added) {
     waiting_.end(wait);
     if (added.error() == db::AddError::queue_full) {
@@ -244,8 +250,9 @@ std::optional<Problem> Server::Inside::take(const Request& request, Route& route
       problem.limit = parts_.settings.outbox.queue_bytes;
       return with_retry(std::move(problem), kRetrySoon);
     }
-    return with_retry(problem_of(ProblemKind::not_connected, "nothing was stored"), parts_.health.retry_after());
+    return not_connected(route);  // lost in this moment; the next request goes to the next pool
   }
+  wait.outbox = outbox;
   wait.place = *added;
   wait.since = request.deadline - request_time_;
   event_.trace_id.copy(wait.trace_id.data(), wait.trace_id.size());
@@ -253,6 +260,23 @@ std::optional<Problem> Server::Inside::take(const Request& request, Route& route
   active_->store(waiting_.size(), std::memory_order_relaxed);
   added_ = true;
   return std::nullopt;
+}
+
+// The soonest true attempt of the pools it may use.
+Problem Server::Inside::not_connected(const Route& route) {
+  std::string names;
+  std::optional<TimePoint> soonest;
+  for (const Outbox* outbox : route.outboxes) {
+    names += (names.empty() ? "" : ", ") + outbox->pool;
+    const auto next = outbox->next_attempt ? outbox->next_attempt() : std::nullopt;
+    if (next && (!soonest || *next < *soonest)) soonest = next;
+  }
+  const int wait =
+      soonest
+          ? std::max(kRetrySoon,
+                     static_cast<int>(std::chrono::ceil<std::chrono::seconds>(*soonest - parts_.time.now()).count()))
+          : parts_.health.retry_after();
+  return with_retry(problem_of(ProblemKind::not_connected, "nothing was stored: not connected to pool " + names), wait);
 }
 
 Served Server::Inside::refuse(Reactor& reactor, const Request& request, Route* route, const Problem& problem) {
@@ -267,7 +291,9 @@ Served Server::Inside::refuse(Reactor& reactor, const Request& request, Route* r
 }
 
 void Server::Inside::turn_ended(Reactor&) {
-  if (std::exchange(added_, false)) parts_.commits.wake();
+  if (!std::exchange(added_, false)) return;
+  for (const auto& outbox : parts_.outboxes)
+    outbox.commits.wake();
 }
 
 void Server::Inside::answer_outcomes(Reactor& reactor, const db::FinishedBatch& batch) {
@@ -350,7 +376,7 @@ void Server::Inside::give_up(Reactor& reactor, GiveUp which) {
 
 void Server::Inside::give_up_one(Reactor& reactor, Wait& found, TimePoint now, GiveUp which) {
   const Wait wait = found;
-  const bool withdrawn = parts_.commits.withdraw(wait.place, wait.token);
+  const bool withdrawn = wait.outbox->commits.withdraw(wait.place, wait.token);
   if (withdrawn) {
     waiting_.end(found);
   } else if (which == GiveUp::all) {

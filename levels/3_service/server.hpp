@@ -10,6 +10,7 @@
 #include "levels/0_baseline/reactor.hpp"
 #include "levels/1_database/group_commit.hpp"
 #include "levels/2_broker/level.hpp"
+#include "levels/3_service/routes.hpp"
 
 namespace ratchet::service {
 
@@ -18,15 +19,14 @@ class Server final : public db::CommitSink {
   struct Parts {
     const Settings& settings;
     Health& health;
-    db::GroupCommit& commits;
-    std::function<bool()> behind;  // the relay is over its budget (Relay::behind); called on the reactor thread
+    std::vector<Outbox> outboxes;  // at least one
     const kafka::RecordLimits& record_limits;
     const TimeSource& time;
     Log& log;
     Metrics& metrics;
     std::function<double()> chance;  // uniform in [0, 1); seeds ids and hashes
   };
-  // To be given to `commits` as its sink. `commits` must have been stopped before this is destroyed.
+  // To be given to all `commits` as their sink. They must have been stopped before this is destroyed.
   explicit Server(Parts parts);
   ~Server() override;
 

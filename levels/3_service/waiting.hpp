@@ -19,6 +19,7 @@ struct Wait {
   http::Ticket ticket;
   std::uint64_t place = 0;  // in the commit queue, for withdraw
   Route* route = nullptr;
+  const Outbox* outbox = nullptr;  // in whose commit queue; set by who began it, like `place`
   TimePoint since{};  // the end of its headers
   std::array<char, 32> trace_id{};
   std::string peer;       // for the access log; empty without it

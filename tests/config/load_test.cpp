@@ -189,9 +189,6 @@ TEST_CASE("load: what this version does not have is refused, never ignored") {
   refused("/routes/0/path", "/orders/{id}");
   refused("/routes/0/key", ":row.id");
   refused("/routes/0/type", ":header.x-type");
-  refused("/database/pools/main/role", "replica");
-  refused("/database/pools/main/required", false);
-  refused("/database/pools/main/outbox", false);
   refused("/database/pools/main/vital", {{"exit_after_s", 60}});
   refused("/broker/vital", {{"exit_after_s", 60}});
   refused("/broker/on_loss", "ride");
@@ -199,13 +196,69 @@ TEST_CASE("load: what this version does not have is refused, never ignored") {
   good(load_with("/service/registrars", Json::array()));
   good(load_with("/service/registrars", Json::array({{{"type", "health"}}})));
   good(load_with("/database/pools/main/outbox", true));
+}
 
-  Json two = test::smallest();
-  two["database"]["pools"]["audit"] = {{"dsn", "host=b"}};
-  const Mistake m = only_mistake(test::load(two));
-  CHECK(m.pointer == "/database/pools");
-  CHECK(m.found == "2 pools");
-  CHECK(says(m.expected, "not supported by this version"));
+TEST_CASE("load: which pools are outboxes, and which of them a route uses") {
+  const auto with = [](const Json& pools, const Json& pool = nullptr) {
+    Json json = test::smallest();
+    for (const auto& [name, settings] : pools.items()) {
+      json["database"]["pools"][name]["dsn"] = "host=" + name;
+      json["database"]["pools"][name].update(settings);
+    }
+    if (!pool.is_null()) json["routes"][0]["pool"] = pool;
+    return test::load(json);
+  };
+  const auto wrong = [&](const Json& pools, const Json& pool, const std::string& pointer, const std::string& found) {
+    const Mistake m = only_mistake(with(pools, pool));
+    CHECK(m.pointer == pointer);
+    CHECK(m.found == found);
+    return m;
+  };
+  using Names = std::vector<std::string>;
+
+  SECTION("the only primary is one unless it says otherwise") {
+    const Settings s = good(with({{"read", {{"role", "replica"}, {"required", false}}}}));
+    CHECK(s.pools.at("main").role == PoolRole::primary);
+    CHECK(s.pools.at("main").required);
+    CHECK(s.pools.at("main").is_outbox());
+    CHECK(s.pools.at("read").role == PoolRole::replica);
+    CHECK_FALSE(s.pools.at("read").required);
+    CHECK_FALSE(s.pools.at("read").is_outbox());
+    CHECK(s.routes[0].pools == Names{"main"});
+    CHECK(wrong({{"main", {{"outbox", false}}}}, nullptr, "/database/pools", "no outbox pool").line > 0);
+  }
+  SECTION("of several it must be said") {
+    CHECK(with({{"b", Json::object()}}).mistakes.size() == 2);
+    wrong({{"main", {{"outbox", true}}}, {"b", Json::object()}}, nullptr, "/database/pools/b/outbox", "nothing");
+    const Settings s = good(with({{"main", {{"outbox", true}}}, {"b", {{"outbox", false}}}}));
+    CHECK(s.routes[0].pools == Names{"main"});
+  }
+  SECTION("of several outboxes the routes say which") {
+    const Json two = {{"main", {{"outbox", true}}}, {"b", {{"outbox", true}, {"required", false}}}};
+    wrong(two, nullptr, "/routes/0/pool", "nothing");
+    CHECK(good(with(two, "b")).routes[0].pools == Names{"b"});
+    CHECK(good(with(two, {"main", "b"})).routes[0].pools == Names{"main", "b"});
+    CHECK(wrong(two, "mian", "/routes/0/pool", "unknown pool \"mian\"").did_you_mean == "main");
+    wrong(two, {"main", "c"}, "/routes/0/pool/1", "unknown pool \"c\"");
+    wrong(two, {"b", "b"}, "/routes/0/pool/1", "pool \"b\" a second time");
+    wrong(two, {"b", 3}, "/routes/0/pool/1", "integer 3");
+    wrong(two, Json::array(), "/routes/0/pool", "0 names");
+    wrong(two, true, "/routes/0/pool", "true");
+  }
+  SECTION("a replica is none, and no route may use it") {
+    wrong({{"read", {{"role", "replica"}, {"outbox", true}}}}, nullptr, "/database/pools/read/outbox", "true");
+    wrong({{"read", {{"role", "replica"}}}}, "read", "/routes/0/pool", "pool \"read\", which is no outbox");
+  }
+  SECTION("some pool is required") {
+    wrong({{"main", {{"required", false}}}}, nullptr, "/database/pools", "no required pool");
+  }
+  SECTION("only an outbox needs room for committers") {
+    good(with({{"read", {{"role", "replica"}, {"size", 3}}}, {"main", {{"size", 3}}}}));
+    Json json = test::smallest();
+    json["outbox"]["committers"] = 4;
+    json["database"]["pools"]["read"] = {{"dsn", "host=r"}, {"role", "replica"}, {"size", 3}};
+    good(test::load(json));
+  }
 }
 
 TEST_CASE("load: a route of a later kind is one mistake, not one per key") {

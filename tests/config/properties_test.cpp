@@ -133,9 +133,15 @@ void either_or(const Loaded& loaded) {
 
 // What any caller may rely on in good settings.
 void sensible(const Settings& s) {
-  RC_ASSERT(s.pools.size() == 1U);
-  RC_ASSERT(!s.pools.begin()->second.dsn.empty());
-  RC_ASSERT(s.pools.begin()->second.size >= s.outbox.committers + 2);
+  bool required = false;
+  for (const auto& [name, pool] : s.pools) {
+    RC_ASSERT(!pool.dsn.empty());
+    RC_ASSERT(pool.outbox.has_value());
+    RC_ASSERT(!pool.is_outbox() || pool.role == PoolRole::primary);
+    RC_ASSERT(!pool.is_outbox() || pool.size >= s.outbox.committers + 2);
+    required = required || pool.required;
+  }
+  RC_ASSERT(required);
   RC_ASSERT(!s.broker.bootstrap.empty());
   RC_ASSERT(!s.routes.empty());
   RC_ASSERT(!s.instance.empty());
@@ -145,6 +151,9 @@ void sensible(const Settings& s) {
     RC_ASSERT(!route.topic.empty());
     RC_ASSERT(!route.type.empty());
     RC_ASSERT(!route.source.empty());
+    RC_ASSERT(!route.pools.empty());
+    for (const auto& pool : route.pools)
+      RC_ASSERT(s.pools.at(pool).is_outbox());
   }
 }
 

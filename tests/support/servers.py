@@ -299,8 +299,9 @@ class Daemon:
         self.process = subprocess.Popen([*self.prefix, str(RATCHETD), "--config", str(self.config_file)], stdout=self.log, stderr=self.log, env={**os.environ, **(env or {})})
         return self
 
-    def migrate(self, owner_dsn):
-        subprocess.run([str(RATCHETD), "migrate", "--config", str(self.config_file), "--dsn", owner_dsn], check=True, capture_output=True, text=True)
+    def migrate(self, owner_dsn, pool=None):
+        which = ["--pool", pool] if pool else []
+        subprocess.run([str(RATCHETD), "migrate", "--config", str(self.config_file), "--dsn", owner_dsn, *which], check=True, capture_output=True, text=True)
 
     def log_text(self):
         log = self.dir / "log"

@@ -1,9 +1,14 @@
 #include "levels/1_database/group_commit.hpp"
 
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <map>
 #include <mutex>
+#include <random>
 #include <set>
 #include <sstream>
 
@@ -226,8 +231,8 @@ TEST_CASE("group commit: the same key again is a duplicate with the first reply,
   CHECK(runner.sink.wait(7).committed == Committed::stored);
   CHECK(rows_of(world) == std::vector<std::string>{"first", "no key", "new"});
   const auto metrics = world.metrics.render();
-  CHECK(metrics.find("ratchet_committed_total 3") != std::string::npos);
-  CHECK(metrics.find("ratchet_duplicates_total 2") != std::string::npos);
+  CHECK(metrics.find("ratchet_committed_total{pool=\"main\"} 3") != std::string::npos);
+  CHECK(metrics.find("ratchet_duplicates_total{pool=\"main\"} 2") != std::string::npos);
 }
 
 TEST_CASE("group commit: one bad row hurts no neighbour, and the order stays") {
@@ -645,4 +650,52 @@ TEST_CASE("group commit: an idle connection that is frozen is given back within 
   runner.stop(Leave::asked, 300ms);  // hangs for ten minutes where nothing but the call's own time binds it
   CHECK(true);
   world.postgres.thaw();
+}
+
+TEST_CASE("group commit: a full disk stores nothing and is alarmed until there is room again") {
+  // In a mount namespace of our own, which the server inherits: nothing is left behind, whatever happens.
+  if (::unshare(CLONE_NEWNS) != 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
+    WARN("not allowed to mount a small disk here");
+    return;
+  }
+  World world;
+  const std::string disk = world.postgres.folder() + "/disk";
+  std::filesystem::create_directory(disk);
+  struct stat owner {};
+  REQUIRE(::stat((world.postgres.folder() + "/data").c_str(), &owner) == 0);
+  const std::string whose = "mode=0700,uid=" + std::to_string(owner.st_uid) + ",gid=" + std::to_string(owner.st_gid);
+  REQUIRE(::mount("tmpfs", disk.c_str(), "tmpfs", 0, ("size=6m," + whose).c_str()) == 0);
+  world.ask("create tablespace small location '" + disk + "'");
+  world.ask("alter table all in tablespace pg_default set tablespace small");
+  world.ask("alter index all in tablespace pg_default set tablespace small");
+  {
+    Runner runner(world);
+    std::uint64_t token = 0;
+    std::minstd_rand random(1);
+    const std::string large(100'000, 'x');
+    Said last{Committed::stored, ""};
+    while (last.committed == Committed::stored && token < 500) {
+      std::string payload = large;
+      for (auto& c : payload)
+        c = static_cast<char>(random());  // does not compress
+      REQUIRE(runner.add(++token, payload));
+      runner.commits.wake();
+      last = runner.sink.wait(token);
+    }
+    CHECK(last.committed == Committed::nothing_stored);
+    REQUIRE(eventually([&] { return world.alarms.list().size() == 1; }));
+    CHECK(world.alarms.list()[0].id == "pool.main.disk-full");
+    CHECK(world.alarms.list()[0].text.starts_with("database main: could not extend file \""));
+    CHECK(world.alarms.list()[0].text.find("No space left on device") != std::string::npos);
+    CHECK(world.faults.count == 0);
+
+    REQUIRE(::mount(nullptr, disk.c_str(), nullptr, MS_REMOUNT, "size=64m") == 0);
+    REQUIRE(runner.add(++token, large));
+    runner.commits.wake();
+    CHECK(runner.sink.wait(token).committed == Committed::stored);
+    CHECK(eventually([&] { return world.alarms.list().empty(); }));
+    CHECK(rows_of(world, "select 'x' from ratchet.outbox").size() == token - 1);
+  }
+  world.postgres.stop();
+  ::umount2(disk.c_str(), MNT_DETACH);
 }

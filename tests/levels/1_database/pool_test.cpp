@@ -503,6 +503,7 @@ TEST_CASE("pool: a call is cut when the patience that binds it shrinks") {
   REQUIRE(told);
   CHECK(told->kind == SqlError::Kind::lost);
   CHECK(world.faults.size() == 0);
+  server.terminate_backends("query like '%sleep(7200)%'");  // it does not know yet that nobody listens
 }
 
 TEST_CASE("pool: what is one connection's own matter is no fault") {
@@ -533,6 +534,56 @@ TEST_CASE("pool: connections are retired by age, while others serve") {
   }));
   CHECK(world.faults.size() == 0);
   CHECK(world.full());
+}
+
+TEST_CASE("pool: a rolling reconnect replaces every connection one by one while others serve") {
+  Postgres& server = the_server();
+  PoolWorld world(pool_settings(server, 4));
+  CHECK(world.pool.reconnect() == 0);
+  REQUIRE(world.open(1));
+  REQUIRE(world.full());
+  std::optional<Lease> kept(must_lease(world));
+  CHECK_FALSE(kept->old());
+  auto newest = server.sql("select max(backend_start) from pg_stat_activity where usename = 'app'");
+  newest.pop_back();
+  const auto new_ones = [&] {
+    return server.sql("select count(*) from pg_stat_activity where usename = 'app' and backend_start > '" + newest +
+                      "'");
+  };
+  int fewest = 4;
+  CHECK(world.pool.reconnect() == 4);
+  CHECK(comes_true([&] {
+    fewest = std::min(fewest, world.pool.counts().open);
+    return new_ones() == "3\n";
+  }));
+  CHECK(fewest >= 3);
+  CHECK(comes_true([&] { return kept->old(); }));  // whoever keeps one sees that it is time
+  CHECK(value(**kept, "select 1") == "1");
+  kept.reset();
+  CHECK(comes_true([&] { return new_ones() == "4\n"; }));
+  CHECK(world.full());
+  CHECK(world.faults.size() == 0);
+}
+
+TEST_CASE("pool: errors are counted by kind, a code nobody knows as unknown") {
+  Postgres& server = the_server();
+  PoolWorld world(pool_settings(server, 2));
+  REQUIRE(world.open(1));
+  const auto told = [&](const char* state) { world.pool.report({SqlError::Kind::said, state, "x"}); };
+  told("ZZ123");
+  told("23505");
+  told("57014");
+  told("53100");
+  for (const char* kind : {"unknown", "statement", "timed_out", "disk_full"}) {
+    CAPTURE(kind);
+    CHECK(metric(world, "ratchet_database_errors_total{kind=\"" + std::string(kind) + "\",pool=\"main\"}") == "1");
+  }
+  REQUIRE(world.alarms.list().size() == 1);
+  CHECK(world.alarms.list()[0].id == "pool.main.disk-full");
+  CHECK(world.alarms.list()[0].text == "database main: x (127.0.0.1:" + std::to_string(server.port()) + ")");
+  world.pool.stored();
+  CHECK(world.alarms.list().empty());
+  CHECK(world.faults.size() == 0);
 }
 
 TEST_CASE("pool: many users at once, while connections are killed") {

@@ -98,11 +98,11 @@ TEST_CASE("relay: a record refused for good is buried alone, everything else arr
   Sql owner(servers.postgres, "postgres");
   CHECK(owner.ask("select count(*) from ratchet.dead_letter") == "1");
   CHECK(owner.ask("select convert_from(key, 'UTF8') || ' ' || code from ratchet.dead_letter") == "big 10");
-  CHECK(eventually([&] { return one.around.alarmed("dead-letters"); }));
+  CHECK(eventually([&] { return one.around.alarmed("dead-letters.main"); }));
   CHECK(one.metric("ratchet_relay_buried_total") == 1);
   CHECK(one.around.faults.all().empty());
   owner.ask("select ratchet.dead_discard(array(select id from ratchet.dead_letter))");
-  CHECK(eventually([&] { return !one.around.alarmed("dead-letters"); }));
+  CHECK(eventually([&] { return !one.around.alarmed("dead-letters.main"); }));
 }
 
 TEST_CASE_METHOD(World,
@@ -165,10 +165,10 @@ TEST_CASE("relay: over its budget it says so, also where it stands by, and takes
   for (int i = 0; i < 11; ++i)
     app.emit("orders", "k", "k/" + std::to_string(i));
   CHECK(eventually([&] { return one.relay->behind() && two.relay->behind(); }));
-  CHECK(one.around.alarmed("outbox.behind"));
+  CHECK(one.around.alarmed("outbox.behind.main"));
   one.relay->pause(false);
   CHECK(eventually([&] { return !one.relay->behind() && !two.relay->behind(); }));
-  CHECK_FALSE(one.around.alarmed("outbox.behind"));
+  CHECK_FALSE(one.around.alarmed("outbox.behind.main"));
 }
 
 TEST_CASE("relay: a frozen broker is a fault once the oldest record is too old, and nothing is lost") {
@@ -232,9 +232,9 @@ TEST_CASE_METHOD(World, "relay: the backlog of another cluster is rewritten, how
       "create trigger slowly before update on ratchet.outbox for each statement execute function public.slowly()");
   Instance brief(servers, "brief", quick(), {}, [](PoolSettings& pool) { pool.statement = 500ms; });
   brief.start({"orders"});
-  CHECK(eventually([&] { return brief.around.alarmed("relay.rewriting"); }));
+  CHECK(eventually([&] { return brief.around.alarmed("relay.rewriting.main"); }));
   REQUIRE(all_published());
-  CHECK_FALSE(brief.around.alarmed("relay.rewriting"));
+  CHECK_FALSE(brief.around.alarmed("relay.rewriting.main"));
   CHECK(arrived(servers.kafka, "orders").values.size() == 20);
   CHECK(arrived(servers.kafka, "orders").inversions == 0);
   CHECK(owner.ask("select system_id = (pg_control_system()).system_identifier from ratchet.relay") == "t");

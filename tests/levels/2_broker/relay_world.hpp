@@ -109,8 +109,8 @@ class Instance {
   }
   double metric(const std::string& name) {
     std::string all = around.metrics.render();
-    auto at = all.find("\n" + name + " ");
-    return at == std::string::npos ? -1 : std::stod(all.substr(at + name.size() + 2));
+    auto at = all.find("\n" + name + "{pool=\"main\"} ");
+    return at == std::string::npos ? -1 : std::stod(all.substr(all.find(' ', at)));
   }
 
   Around around;

@@ -434,7 +434,7 @@ TEST_CASE("server: a taken port is a failed raise that leaves nothing behind") {
   settings.service.listen.port = gateway.port;
   {
     Health health(gateway.board, gateway.world.time, 503);
-    service::Server second({settings, health, gateway.committing.commits, [] { return false; }, gateway.limits,
+    service::Server second({settings, health, {{"main", gateway.committing.commits, [] { return false; }}}, gateway.limits,
                             gateway.world.time, gateway.world.log, gateway.world.metrics, [] { return 0.5; }});
     const auto opened = second.open();
     REQUIRE_FALSE(opened);
@@ -457,7 +457,7 @@ TEST_CASE("server: the access log has one line per request, with its trace, and 
   std::string text;
   {
     Log log({LogFormat::text, 6, true}, gateway.world.time, ends[1]);
-    service::Server server({settings, gateway.health, gateway.committing.commits, [] { return false; }, gateway.limits,
+    service::Server server({settings, gateway.health, {{"main", gateway.committing.commits, [] { return false; }}}, gateway.limits,
                             gateway.world.time, log, gateway.world.metrics, [] { return 0.5; }});
     gateway.server.close();
     gateway.stop_commits(Leave::asked);

@@ -103,7 +103,7 @@ class Gateway {
   Health health{board, world.time, 503};
   kafka::RecordLimits limits;
   std::atomic<bool> behind{false};
-  service::Server server{{settings, health, committing.commits, [this] { return behind.load(); }, limits, world.time,
+  service::Server server{{settings, health, {{"main", committing.commits, [this] { return behind.load(); }}}, limits, world.time,
                           world.log, world.metrics, [] { return 0.123; }}};
   std::uint16_t port = 0;
 };
