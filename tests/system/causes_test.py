@@ -10,7 +10,7 @@ import subprocess
 import pytest
 from conftest import migrated, prepared
 
-from tests.support.faults import Net, missing_for_networks, with_resolver
+from tests.support.faults import Disk, Net, missing_for_disks, missing_for_networks, with_resolver
 from tests.support.servers import Daemon, Kafka, Postgres, free_ports, wait_for
 
 
@@ -147,6 +147,37 @@ def test_every_cause_that_keeps_the_broker_away_is_named(make, postgres, tmp_pat
         case("dns", "name_resolution", r"broker: kafka\.ratchet\.test:9092: failed to resolve .*", "kafka.ratchet.test:9092",
              prefix=with_resolver(tmp_path / "resolv.conf", resolver.address, "options timeout:1 attempts:1"))
     all_said(cases)
+
+
+def test_a_full_disk_is_named(make, kafka):
+    if why := missing_for_disks():
+        pytest.skip(why)
+    disk = make(Disk, mib=192)
+    postgres = prepared(make(Postgres, disk=disk.path, max_wal_size="32MB", min_wal_size="32MB").start())
+    d = migrated(make(Daemon, postgres.dsn("app"), kafka.bootstrap), postgres).start().wait_level(3)
+    filler = disk.path / "filler"
+    with open(filler, "wb") as f:
+        try:
+            while True:
+                f.write(b"x" * 2**16)
+                f.flush()
+        except OSError:  # full, as it shall be
+            pass
+
+    def said():
+        d.post("/events/orders", {"customer": "c", "note": "x" * 8000})
+        return "No space left on device" in d.get("/alarms")[2].decode()
+    try:
+        wait_for("the full disk named", said, 120)
+        wait_for("ratchetctl says it", lambda: "No space left on device" in d.ctl("status").stdout)
+        (alarm,) = json.loads(d.get("/alarms")[2])
+        assert alarm["id"] == "pool.main.disk-full" and alarm["text"].startswith("database main: ") and len(alarm["runbook"]) > 20
+        assert alarm["text"] in d.log_text().replace('\\"', '"')
+    finally:
+        filler.unlink()
+    d.wait_level(3, 120)
+    wait_for("takes events again", lambda: d.post("/events/orders", {"customer": "c"})[0] == 202)
+    wait_for("no alarm any more", lambda: json.loads(d.get("/alarms")[2]) == [])
 
 
 def test_every_cause_that_keeps_the_port_closed_is_named(make, postgres, kafka):
