@@ -26,6 +26,7 @@ constexpr auto kDelivery =
     seconds(40);                     // and from then on until everything is in Kafka: lease 10 s, asking 2 s, backlog
 constexpr auto kCalm = seconds(15);  // so long nobody may flap
 constexpr auto kLook = milliseconds(500);
+const Duration kLongestStop = DrainSettings{}.total + seconds(1) + kLook + seconds(1);  // and the start after it
 constexpr int kKeys = 4;
 
 // A log that nobody reads.
@@ -64,6 +65,9 @@ class Run {
     const TimePoint end = heal_at + kPromise + kCalm + kDelivery;
     while (!delivered() && !world_.judge.violation() && world_.time.now() < end)
       go_until(world_.time.now() + seconds(1));
+    if (stopping_at_heal_) go_until(std::max(world_.time.now(), heal_at + kLongestStop + kPromise));
+    for (const auto& daemon : daemons_)
+      world_.judge.must(daemon && daemon->serves(), "in the end all serve");
     verdict();
     outcome_.violation = world_.judge.violation();
     outcome_.digest = world_.judge.digest();
@@ -98,6 +102,8 @@ class Run {
       daemons_[i]->look();
       if (calm_)
         world_.judge.must(late_start(daemons_[i]) || daemons_[i]->serves(), "no flapping once faults have stopped");
+      world_.judge.must(!calm_ || daemons_[i]->end() != Process::End::aborted,
+                        "nobody aborts once faults have stopped");
       if (daemons_[i]->end()) bury(i, milliseconds(100));
     }
     world_.time.after(kLook, [this] { watch(); });
@@ -262,15 +268,18 @@ class Run {
     world_.broker.become(Broker::Mood::up);
     world_.port_taken = false;
     world_.slow_calls = world_.stubborn_calls = 0;
-    for (const Daemon& daemon : daemons_)
-      if (daemon && !daemon->end()) daemon->ask({Command::Verb::release, 0, "", ""});
+    for (const Daemon& daemon : daemons_) {
+      if (!daemon || daemon->end()) continue;
+      stopping_at_heal_ = stopping_at_heal_ || daemon->stopping();
+      daemon->ask({Command::Verb::release, 0, "", ""});
+    }
   }
 
   World world_;
   NoLog quiet_{world_.time};
   std::vector<Daemon> daemons_;
   std::array<TimePoint, 3> started_at_{};
-  bool healed_ = false, calm_ = false, posting_ = true;
+  bool healed_ = false, calm_ = false, posting_ = true, stopping_at_heal_ = false;
   std::int64_t events_ = 0;
   std::map<std::int64_t, int> acknowledged_;  // event, key
   Outcome outcome_;
