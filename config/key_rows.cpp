@@ -163,10 +163,10 @@ void broker(Rows& t) {
       .in(0, 200)
       .otherwise("{}");
   t.add("/broker/properties/*", Shape::property, "One property (\"security.protocol\", \"sasl.password\", ...).");
-  t.add("/broker/on_loss", Shape::word, "What losing Kafka means: `fall` closes the service port until it is back.")
+  t.add("/broker/on_loss", Shape::word, "What losing Kafka means: `fall` closes the service port until it is back; `ride` goes on taking events until the "
+        "outbox is over its budget (a start still needs Kafka).")
       .at([](const Place& p) { return &p.settings->broker.on_loss; })
-      .one_of({"fall"})
-      .later({"ride"});
+      .one_of({"fall", "ride"});
   t.add("/broker/max_record_bytes", Shape::integer,
         "The largest record (key, headers and value), where the broker does not tell the topic's own limit.")
       .at([](const Place& p) { return &p.settings->broker.max_record_bytes; })

@@ -39,7 +39,7 @@ struct PoolSettings {
   seconds lifetime{1800};          // of a connection, +-20 %
 };
 
-enum class OnLoss { fall };
+enum class OnLoss { fall, ride };
 
 struct BrokerSettings {
   std::vector<std::string> bootstrap;               // host:port

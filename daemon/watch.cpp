@@ -6,7 +6,7 @@ std::optional<Fault> Watch::judge(std::optional<Fault> found, TimePoint now) {
   if (!found) {
     misses_ = 0;
     first_miss_.reset();
-    next_ = now + plan_.every;
+    next_ = doubted_ ? now : now + plan_.every;
     return std::nullopt;
   }
   if (!first_miss_) first_miss_ = now;

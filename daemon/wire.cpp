@@ -175,7 +175,7 @@ class Daemon::Inside {
     Publisher(Inside& daemon, db::Database& database)
         : pool(database.settings().name),
           commits(*database.commits()),
-          relay({database.pool(), daemon.time, daemon.log, daemon.metrics, daemon.alarms, daemon.mailbox, daemon.owner,
+          relay({database.pool(), daemon.time, daemon.log, daemon.metrics, daemon.alarms, daemon.owner,
                  daemon.settings.outbox}),
           broker(daemon.settings.broker, topics_of(daemon.settings.routes), daemon.settings.service.drain.flush, relay,
                  daemon.record_limits,

@@ -16,9 +16,17 @@ constexpr Duration kLongestNap = std::chrono::seconds(1);
 }  // namespace
 
 Worker::Worker(int number, Level& level, const TimeSource& time, Mailbox& mailbox)
-    : number_(number), level_(level), time_(time), mailbox_(mailbox), thread_([this] { run(); }) {}
+    : number_(number), level_(level), time_(time), mailbox_(mailbox), ear_(std::make_shared<Ear>()), thread_([this] {
+        run();
+      }) {
+  ear_->worker = this;
+}
 
 Worker::~Worker() {
+  {
+    std::lock_guard lock(ear_->mutex);
+    ear_->worker = nullptr;
+  }
   {
     std::lock_guard lock(mutex_);
     ending_ = true;
@@ -48,10 +56,24 @@ void Worker::give(Job job) {
 }
 
 void Worker::watch(HeldLevel& held, Incarnation incarnation) {
+  held.on_doubt([ear = ear_] {
+    std::lock_guard lock(ear->mutex);
+    if (ear->worker != nullptr) ear->worker->probe_soon();
+  });
   {
     std::lock_guard lock(mutex_);
     assert(!job_ && !calling_);
     watched_ = Watched{&held, Watch(number_, incarnation, level_.probe_plan(), time_.now())};
+  }
+  changed_.notify_one();
+}
+
+void Worker::probe_soon() {
+  {
+    std::lock_guard lock(mutex_);
+    if (!watched_) return;
+    watched_->watch.doubt(time_.now());
+    nudged_ = true;
   }
   changed_.notify_one();
 }
@@ -121,6 +143,7 @@ Completion Worker::execute(LowerJob& job, Patience& patience) {
 void Worker::probe(std::unique_lock<std::mutex>& lock) {
   auto patience = std::make_shared<Patience>(time_.now() + watched_->watch.patience());
   HeldLevel& held = *watched_->held;
+  watched_->watch.begun();
   begin("probe", patience);
   lock.unlock();
   std::optional<Fault> found = held.probe(*patience);

@@ -52,7 +52,14 @@ class Worker {
     Watch watch;
   };
 
+  // What a held level is given to voice its doubts; it may outlive the worker.
+  struct Ear {
+    std::mutex mutex;
+    Worker* worker;
+  };
+
   void run();
+  void probe_soon();  // any thread
   void give(Job job);
   Completion execute(RaiseJob& job, Patience& patience);
   Completion execute(LowerJob& job, Patience& patience);
@@ -77,6 +84,7 @@ class Worker {
   bool nudged_ = false;
   bool ending_ = false;
 
+  std::shared_ptr<Ear> ear_;
   std::thread thread_;  // last: starts when all is there
 };
 

@@ -36,8 +36,9 @@ class BrokerLevel final : public Level {
   Result<std::unique_ptr<HeldLevel>> raise(Patience& patience, Incarnation incarnation) override;
 
  private:
-  Result<std::unique_ptr<Producer>> make(const BrokerSettings& settings, Patience& patience, Incarnation incarnation);
-  void learn_limits(const std::map<std::string, std::size_t>& told);
+  Result<std::unique_ptr<Producer>> make(const BrokerSettings& settings, Patience& patience, Incarnation incarnation,
+                                         const Producer::Parts& parts);
+  void learn_limits(const std::map<std::string, TopicLimits>& told);
 
   BrokerSettings settings_;
   std::vector<std::string> topics_;

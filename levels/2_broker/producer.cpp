@@ -22,9 +22,10 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr int kLevel = 2;
-constexpr auto kTry = 1000ms;  // one metadata request
-constexpr int kPollMs = 200;   // only as long as nothing wakes it
-constexpr int kSendMs = 50;    // between two looks at whether to stop, while something is in flight
+constexpr auto kTry = 1000ms;     // one metadata request
+constexpr auto kBetween = 100ms;  // least time between two of them
+constexpr int kPollMs = 200;      // only as long as nothing wakes it
+constexpr int kSendMs = 50;       // between two looks at whether to stop, while something is in flight
 constexpr std::size_t kTopicHandles = 1024;
 
 template <auto destroy>
@@ -157,11 +158,38 @@ struct Reason {
   std::string text;
 };
 
+// librdkafka has one code for all that may befall a connection; its text tells them apart.
+FaultKind connection_kind(const Reason& reason) noexcept {
+  FaultKind kind = fault_kind(reason.code);
+  if (kind != FaultKind::refused) return kind;
+  if (reason.text.find("timed out") != std::string::npos) return FaultKind::timed_out;
+  if (reason.text.find("refused") != std::string::npos) return FaultKind::refused;
+  return FaultKind::connection_lost;
+}
+
+TopicLimits limits_in(const rd_kafka_ConfigResource_t& resource) {
+  TopicLimits limits;
+  std::size_t entries = 0;
+  const auto** configs = rd_kafka_ConfigResource_configs(&resource, &entries);
+  for (std::size_t e = 0; e < entries; ++e) {
+    std::string_view name = rd_kafka_ConfigEntry_name(configs[e]);
+    const char* value = rd_kafka_ConfigEntry_value(configs[e]);
+    if (value == nullptr) continue;
+    if (name == "max.message.bytes") limits.record_bytes = std::strtoul(value, nullptr, 10);
+    if (name == "min.insync.replicas") limits.min_replicas = static_cast<int>(std::strtol(value, nullptr, 10));
+  }
+  return limits;
+}
+
 }  // namespace
 
 class Producer::Inside {
  public:
-  Inside(Incarnation incarnation, Parts parts) : incarnation_(incarnation), parts_(std::move(parts)) {}
+  Inside(Incarnation incarnation, Parts parts)
+      : incarnation_(incarnation),
+        parts_(std::move(parts)),
+        unknown_codes_(parts_.metrics.counter("ratchet_broker_unknown_codes_total",
+                                              "Errors of Kafka with a code we do not know")) {}
   ~Inside() {
     if (poller_.joinable()) {
       stopping_ = true;
@@ -181,8 +209,10 @@ class Producer::Inside {
   std::optional<Fault> start(const BrokerSettings& settings);
   bool produce(const Record& record, std::uint64_t token);
   bool flush(Patience& patience);
-  std::optional<Fault> check_topics(const std::vector<std::string>& topics, Patience& patience);
-  std::map<std::string, std::size_t> record_limits(const std::vector<std::string>& topics, Patience& patience);
+  std::optional<Fault> check_topics(const std::vector<std::string>& topics, Patience& patience,
+                                    const MinReplicas& replicas);
+  int known_brokers() const noexcept { return known_brokers_; }
+  std::map<std::string, TopicLimits> topic_limits(const std::vector<std::string>& topics, Patience& patience);
 
   void set_sink(DeliverySink* sink) noexcept {
     std::lock_guard lock(sink_mutex_);
@@ -224,8 +254,13 @@ class Producer::Inside {
   void flush_some();
   std::size_t configured(const rd_kafka_conf_t* conf, const char* name) const;
   rd_kafka_topic_t* topic(std::string_view name);  // with mutex_ held
-  std::optional<Fault> look_at(const std::vector<std::string>& topics, const rd_kafka_metadata_t& metadata) const;
-  std::optional<Fault> ask_once(const std::vector<std::string>& topics, Duration most);
+  std::optional<Fault> look_at(const std::vector<std::string>& topics, const rd_kafka_metadata_t& metadata,
+                               const MinReplicas& replicas);
+  std::optional<Fault> look_at(const rd_kafka_metadata_topic_t& topic, const MinReplicas& replicas);
+  std::optional<Fault> ask_once(const std::vector<std::string>& topics, Duration most, const MinReplicas& replicas);
+  std::optional<Fault> fatal() const;
+  void note(int code, std::string_view text);
+  void pause(TimePoint until);
   void deliver(void* opaque, int code, std::string_view text);
   void on_error(int code, std::string_view text);
 
@@ -240,6 +275,8 @@ class Producer::Inside {
   std::thread poller_;
   std::atomic<bool> stopping_{false};
   std::atomic<bool> sending_{false};  // from send() to resume(): what is produced leaves at once
+  std::atomic<int> known_brokers_{0};
+  Counter unknown_codes_;
   InFlight in_flight_;
 
   std::mutex sink_mutex_;  // held while the sink is called, so that set_sink(nullptr) ends that
@@ -250,7 +287,8 @@ class Producer::Inside {
 
   mutable std::mutex mutex_;
   bool flushing_ = false;
-  std::condition_variable sent_;  // with mutex_: not flushing any more
+  std::condition_variable sent_;   // with mutex_: not flushing any more
+  std::condition_variable never_;  // with mutex_: nobody notifies it
   std::map<std::string, Topic, std::less<>> topics_;
   std::vector<std::string> required_;
   bool refused_ = false;          // until resume(): takes nothing, so that nothing overtakes what was refused
@@ -390,6 +428,7 @@ void Producer::Inside::deliver(void* opaque, int code, std::string_view text) {
   // First, before anybody is told: nothing produced later may overtake a record that was refused.
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR__PURGE_QUEUE &&
       code != RD_KAFKA_RESP_ERR__PURGE_INFLIGHT) {
+    note(code, text);
     {
       std::lock_guard lock(mutex_);
       refused_ = true;
@@ -412,16 +451,37 @@ void Producer::Inside::error_callback(rd_kafka_t*, int code, const char* text, v
   static_cast<Inside*>(self)->on_error(code, text);
 }
 
+// What no table of ours knows is treated by the stated defaults (verdict.hpp), counted and said.
+void Producer::Inside::note(int code, std::string_view text) {
+  if (is_known(code)) return;
+  unknown_codes_.add();
+  parts_.log.warning("broker: an error code we do not know",
+                     {{"code", std::to_string(code)}, {"reason", std::string(text)}});
+}
+
+// Where a right or a password is the cause, a new producer would meet it again: that is what is to be said.
+std::optional<Fault> Producer::Inside::fatal() const {
+  std::array<char, 512> why{};
+  int cause = rd_kafka_fatal_error(kafka_, why.data(), why.size());
+  if (cause == RD_KAFKA_RESP_ERR_NO_ERROR) return std::nullopt;
+  FaultKind kind = fault_kind(cause);
+  if (kind != FaultKind::authorisation && kind != FaultKind::authentication) kind = FaultKind::broker_fatal;
+  return fault(kind, std::string("fatal producer error: ") + why.data());
+}
+
 void Producer::Inside::on_error(int code, std::string_view text) {
+  note(code, text);
   if (code == RD_KAFKA_RESP_ERR__FATAL) {
-    std::array<char, 512> why{};
-    int cause = rd_kafka_fatal_error(kafka_, why.data(), why.size());
-    parts_.log.error("broker: fatal producer error", {{"code", std::to_string(cause)}, {"reason", why.data()}});
-    parts_.faults.report(fault(FaultKind::broker_fatal, std::string("fatal producer error: ") + why.data()));
+    Fault dead = fatal().value_or(fault(FaultKind::broker_fatal, "fatal producer error: " + std::string(text)));
+    parts_.log.error("broker: fatal producer error", {{"reason", dead.text}});
+    parts_.faults.report(dead);
     return;
   }
   parts_.log.info("broker: connection trouble", {{"reason", short_reason(text)}});
-  if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) return;  // a sum of what was already said, and often too early
+  if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {  // a sum of what was already said, and often too early
+    if (parts_.doubt) parts_.doubt();
+    return;
+  }
   std::lock_guard lock(mutex_);
   reason_ = {code, short_reason(text)};
 }
@@ -445,7 +505,7 @@ bool Producer::Inside::flush(Patience& patience) {
 }
 
 std::optional<Fault> Producer::Inside::look_at(const std::vector<std::string>& topics,
-                                               const rd_kafka_metadata_t& metadata) const {
+                                               const rd_kafka_metadata_t& metadata, const MinReplicas& replicas) {
   std::map<std::string_view, const rd_kafka_metadata_topic_t*> told;
   for (int i = 0; i < metadata.topic_cnt; ++i)
     told[metadata.topics[i].topic] = &metadata.topics[i];
@@ -453,24 +513,36 @@ std::optional<Fault> Producer::Inside::look_at(const std::vector<std::string>& t
     auto found = told.find(name);
     int code = found == told.end() ? RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC : found->second->err;
     if (code != 0) {
+      std::string_view text = rd_kafka_err2str(static_cast<rd_kafka_resp_err_t>(code));
+      note(code, text);
       FaultKind kind = fault_kind(code);
-      std::string what = kind == FaultKind::topic_missing && code != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE
-                             ? "does not exist: create it"
-                         : kind == FaultKind::authorisation
-                             ? "not allowed: grant this user Describe and Write"
-                             : std::string(rd_kafka_err2str(static_cast<rd_kafka_resp_err_t>(code)));
+      std::string what = kind == FaultKind::topic_missing   ? "does not exist: create it"
+                         : kind == FaultKind::authorisation ? "not allowed: grant this user Describe and Write"
+                                                            : std::string(text);
       return fault(kind, "topic \"" + name + "\" " + what);
     }
-    for (int p = 0; p < found->second->partition_cnt; ++p) {
-      if (found->second->partitions[p].leader >= 0) continue;
-      return fault(FaultKind::topic_missing, "topic \"" + name + "\": partition " +
-                                                 std::to_string(found->second->partitions[p].id) + " has no leader");
-    }
+    if (auto wrong = look_at(*found->second, replicas)) return wrong;
   }
   return std::nullopt;
 }
 
-std::optional<Fault> Producer::Inside::ask_once(const std::vector<std::string>& topics, Duration most) {
+std::optional<Fault> Producer::Inside::look_at(const rd_kafka_metadata_topic_t& topic, const MinReplicas& replicas) {
+  auto least = replicas.find(topic.topic);
+  for (int p = 0; p < topic.partition_cnt; ++p) {
+    const rd_kafka_metadata_partition_t& partition = topic.partitions[p];
+    std::string where = "topic \"" + std::string(topic.topic) + "\": partition " + std::to_string(partition.id);
+    if (partition.leader < 0)
+      return fault(FaultKind::not_enough_replicas, where + " has no leader: are its brokers up?");
+    if (least == replicas.end() || partition.isr_cnt >= least->second) continue;
+    return fault(FaultKind::not_enough_replicas,
+                 where + " has " + std::to_string(partition.isr_cnt) + " of the " + std::to_string(least->second) +
+                     " in-sync replicas it needs (min.insync.replicas): are all brokers up?");
+  }
+  return std::nullopt;
+}
+
+std::optional<Fault> Producer::Inside::ask_once(const std::vector<std::string>& topics, Duration most,
+                                                const MinReplicas& replicas) {
   {
     std::lock_guard lock(mutex_);  // librdkafka asks for the topics it has handles of
     for (const auto& name : topics) {
@@ -481,31 +553,43 @@ std::optional<Fault> Producer::Inside::ask_once(const std::vector<std::string>& 
   const rd_kafka_metadata_t* raw = nullptr;
   auto code = rd_kafka_metadata(kafka_, 0, nullptr, &raw, ms);
   Metadata metadata(raw);
+  if (auto dead = fatal()) return dead;
   std::lock_guard lock(mutex_);
   if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
     reason_.reset();
-    return look_at(topics, *metadata);
+    known_brokers_ = metadata->broker_cnt;
+    return look_at(topics, *metadata, replicas);
   }
-  if (reason_) return fault(fault_kind(reason_->code), reason_->text);
+  if (reason_) return fault(connection_kind(*reason_), reason_->text);
   return fault(FaultKind::timed_out, "no answer within " + std::to_string(ms) + " ms");
 }
 
-std::optional<Fault> Producer::Inside::check_topics(const std::vector<std::string>& topics, Patience& patience) {
+std::optional<Fault> Producer::Inside::check_topics(const std::vector<std::string>& topics, Patience& patience,
+                                                    const MinReplicas& replicas) {
   {
     std::lock_guard lock(mutex_);
     required_ = topics;
   }
   std::optional<Fault> last;
-  do {
-    last = ask_once(topics, std::min<Duration>(kTry, patience.left(parts_.time.now())));
+  for (;;) {
+    TimePoint begun = parts_.time.now();
+    last = ask_once(topics, std::min<Duration>(kTry, patience.left(begun)), replicas);
     if (!last || last->kind == FaultKind::topic_missing || final_answer(last->kind)) return last;
-  } while (!patience.over(parts_.time.now()));
-  return last;
+    if (patience.over(parts_.time.now())) return last;
+    // An answer that came at once (no leader yet) is not asked for again at once.
+    pause(std::min(begun + kBetween, patience.deadline()));
+  }
 }
 
-std::map<std::string, std::size_t> Producer::Inside::record_limits(const std::vector<std::string>& topics,
-                                                                   Patience& patience) {
-  std::map<std::string, std::size_t> limits;
+void Producer::Inside::pause(TimePoint until) {
+  std::unique_lock lock(mutex_);
+  while (parts_.time.now() < until)
+    never_.wait_until(lock, until);
+}
+
+std::map<std::string, TopicLimits> Producer::Inside::topic_limits(const std::vector<std::string>& topics,
+                                                                  Patience& patience) {
+  std::map<std::string, TopicLimits> limits;
   auto ms = static_cast<int>(
       std::chrono::duration_cast<milliseconds>(std::min<Duration>(kTry, patience.left(parts_.time.now()))).count());
   if (topics.empty() || ms <= 0) return limits;
@@ -522,7 +606,7 @@ std::map<std::string, std::size_t> Producer::Inside::record_limits(const std::ve
   rd_kafka_DescribeConfigs(kafka_, asked.data(), asked.size(), options.get(), answers.get());
   Event event(rd_kafka_queue_poll(answers.get(), ms));
   if (!event || rd_kafka_event_error(event.get()) != RD_KAFKA_RESP_ERR_NO_ERROR) {
-    parts_.log.debug("broker: record limits not told",
+    parts_.log.debug("broker: topics' limits not told",
                      {{"reason", event ? rd_kafka_event_error_string(event.get()) : "no answer"}});
     return limits;
   }
@@ -530,14 +614,8 @@ std::map<std::string, std::size_t> Producer::Inside::record_limits(const std::ve
   const auto* result = rd_kafka_event_DescribeConfigs_result(event.get());
   const auto** resources = rd_kafka_DescribeConfigs_result_resources(result, &count);
   for (std::size_t i = 0; i < count; ++i) {
-    std::size_t entries = 0;
     if (rd_kafka_ConfigResource_error(resources[i]) != RD_KAFKA_RESP_ERR_NO_ERROR) continue;
-    const auto** configs = rd_kafka_ConfigResource_configs(resources[i], &entries);
-    for (std::size_t e = 0; e < entries; ++e) {
-      const char* value = rd_kafka_ConfigEntry_value(configs[e]);
-      if (std::string_view(rd_kafka_ConfigEntry_name(configs[e])) != "max.message.bytes" || value == nullptr) continue;
-      limits[rd_kafka_ConfigResource_name(resources[i])] = std::strtoul(value, nullptr, 10);
-    }
+    limits[rd_kafka_ConfigResource_name(resources[i])] = limits_in(*resources[i]);
   }
   return limits;
 }
@@ -578,12 +656,14 @@ std::size_t Producer::in_flight() const noexcept { return inside_->in_flight().c
 std::optional<TimePoint> Producer::oldest_in_flight() const noexcept {
   return inside_->in_flight().oldest(inside_->now());
 }
-std::optional<Fault> Producer::check_topics(const std::vector<std::string>& topics, Patience& patience) {
-  return inside_->check_topics(topics, patience);
+std::optional<Fault> Producer::check_topics(const std::vector<std::string>& topics, Patience& patience,
+                                            const MinReplicas& replicas) {
+  return inside_->check_topics(topics, patience, replicas);
 }
+int Producer::known_brokers() const noexcept { return inside_->known_brokers(); }
 bool Producer::requires_topic(std::string_view topic) const { return inside_->requires_topic(topic); }
-std::map<std::string, std::size_t> Producer::record_limits(const std::vector<std::string>& topics, Patience& patience) {
-  return inside_->record_limits(topics, patience);
+std::map<std::string, TopicLimits> Producer::topic_limits(const std::vector<std::string>& topics, Patience& patience) {
+  return inside_->topic_limits(topics, patience);
 }
 
 std::shared_ptr<Reaper> make_reaper(Log& log, AlarmBoard& alarms) { return std::make_shared<Reaper>(log, alarms); }

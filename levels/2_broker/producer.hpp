@@ -40,6 +40,14 @@ struct Delivery {
   std::string text;  // "Broker: Message size too large"
 };
 
+// What the broker's configuration says of a topic. 0: not told.
+struct TopicLimits {
+  std::size_t record_bytes = 0;  // max.message.bytes, of a whole batch
+  int min_replicas = 0;          // min.insync.replicas
+  bool operator==(const TopicLimits&) const = default;
+};
+using MinReplicas = std::map<std::string, int>;
+
 // Called on the producer's own poll thread, or from within produce() for a record that librdkafka refuses at once.
 class DeliverySink {
  public:
@@ -57,6 +65,8 @@ class Producer {
     FaultSink& faults;
     std::shared_ptr<Reaper> reaper;
     std::string client_id = "ratchetd";  // "ratchetd-" + instance
+    // Something looks wrong (all brokers down), nothing is proven: whoever probes should do so now. The poll thread.
+    std::function<void()> doubt = {};
   };
 
   static constexpr std::uint64_t kTokens = std::uint64_t{1} << 48;  // a token is less than this
@@ -86,11 +96,15 @@ class Producer {
 
   // Metadata with leaders for each topic; empty: all well. Never creates a topic. Tries again, a second at a time,
   // until patience ends, unless the answer is one that more tries do not change.
-  std::optional<Fault> check_topics(const std::vector<std::string>& topics, Patience& patience);
+  // A partition with fewer in-sync replicas than `replicas` says for its topic takes no record of ours: a Fault, too.
+  std::optional<Fault> check_topics(const std::vector<std::string>& topics, Patience& patience,
+                                    const MinReplicas& replicas = {});
+  // In the latest metadata.
+  int known_brokers() const noexcept;
   // Was this topic in the latest check_topics? Any thread.
   bool requires_topic(std::string_view topic) const;
-  // max.message.bytes by topic (DescribeConfigs); empty where the broker does not tell.
-  std::map<std::string, std::size_t> record_limits(const std::vector<std::string>& topics, Patience& patience);
+  // By topic (DescribeConfigs); empty where the broker does not tell.
+  std::map<std::string, TopicLimits> topic_limits(const std::vector<std::string>& topics, Patience& patience);
 
  private:
   class Inside;

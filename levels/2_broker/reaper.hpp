@@ -17,7 +17,7 @@ class Reaper {
   static constexpr int kMost = 3;  // waiting or under way; then no new producer may be made
 
   Reaper(Log& log, AlarmBoard& alarms);
-  // Waits up to 2 s for what is under way. What takes longer is left to its thread and to the end of the process.
+  // Waits up to 500 ms for what is under way. What takes longer is left to its thread and to the end of the process.
   ~Reaper();
   Reaper(const Reaper&) = delete;
   Reaper& operator=(const Reaper&) = delete;

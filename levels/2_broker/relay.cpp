@@ -46,7 +46,6 @@ Relay::Inside::Inside(Parts parts)
   published_ = metrics.counter("ratchet_relay_published_total", "Events acknowledged by Kafka", pool);
   buried_ = metrics.counter("ratchet_relay_buried_total", "Events put into the dead-letter table", pool);
   retries_ = metrics.counter("ratchet_relay_retries_total", "Pages read and produced again after a failure", pool);
-  unknown_codes_ = metrics.counter("ratchet_relay_unknown_codes_total", "Failures with a code we do not know", pool);
 }
 
 Relay::Inside::~Inside() {
@@ -54,17 +53,18 @@ Relay::Inside::~Inside() {
   stop(none, Leave::fault);
 }
 
-Result<Nothing> Relay::Inside::start(Producer& producer, Incarnation incarnation) {
+Result<Nothing> Relay::Inside::start(Producer* producer, Incarnation incarnation, FaultSink& faults) {
   assert(!thread_.joinable());
-  producer_ = &producer;
+  producer_ = producer;
   incarnation_ = incarnation;
+  faults_ = &faults;
   course_ = Course::going;
   finished_ = false;
-  producer.set_sink(this);
+  if (producer_ != nullptr) producer_->set_sink(this);
   auto none = start_thread(thread_, "relay", [this] { run(); });
   if (!none) return Nothing{};
   finished_ = true;
-  producer.set_sink(nullptr);
+  if (producer_ != nullptr) producer_->set_sink(nullptr);
   producer_ = nullptr;
   return Fault{kLevel, incarnation, FaultKind::out_of_files, "broker: relay: " + *std::move(none), now()};
 }
@@ -82,7 +82,7 @@ void Relay::Inside::stop(Patience& patience, Leave leave) {
     }
   }
   thread_.join();
-  producer_->set_sink(nullptr);
+  if (producer_ != nullptr) producer_->set_sink(nullptr);
   producer_ = nullptr;
   patience_ = nullptr;
 }
@@ -203,7 +203,7 @@ void Relay::Inside::lead(bool leads) {
 }
 
 void Relay::Inside::report(FaultKind kind, std::string text) {
-  parts_.faults.report({kLevel, incarnation_, kind, "broker: " + std::move(text), now()});
+  faults_->report({kLevel, incarnation_, kind, "broker: " + std::move(text), now()});
 }
 
 void Relay::Inside::judge_budget(const db::OutboxStats& stats) {
@@ -235,8 +235,11 @@ void Relay::Inside::judge_budget(const db::OutboxStats& stats) {
 
 Relay::Relay(Parts parts) : inside_(std::make_unique<Inside>(std::move(parts))) {}
 Relay::~Relay() = default;
-Result<Nothing> Relay::start(Producer& producer, Incarnation incarnation) {
-  return inside_->start(producer, incarnation);
+Result<Nothing> Relay::start(Producer& producer, Incarnation incarnation, FaultSink& faults) {
+  return inside_->start(&producer, incarnation, faults);
+}
+Result<Nothing> Relay::measure(Incarnation incarnation, FaultSink& faults) {
+  return inside_->start(nullptr, incarnation, faults);
 }
 void Relay::stop(Patience& patience, Leave leave) { inside_->stop(patience, leave); }
 void Relay::wake() noexcept { inside_->wake(); }

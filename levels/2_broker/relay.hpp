@@ -43,7 +43,6 @@ class Relay {
     Log& log;
     Metrics& metrics;
     AlarmBoard& alarms;
-    FaultSink& faults;
     std::string owner;  // instance + random boot id
     OutboxSettings budget;
     RelayTuning tuning = {};
@@ -52,7 +51,9 @@ class Relay {
   ~Relay();
 
   // The producer must live until stop() has returned. Not while started. A Fault: no thread; nothing was started.
-  Result<Nothing> start(Producer& producer, Incarnation incarnation);
+  Result<Nothing> start(Producer& producer, Incarnation incarnation, FaultSink& faults);
+  // The same without Kafka: neither asks for the lease nor reads, only keeps `behind` and the gauges true.
+  Result<Nothing> measure(Incarnation incarnation, FaultSink& faults);
   // asked: ends its page, saves the cursor, releases the lease. fault: takes back what is in flight, waits for no
   // acknowledgement; releases the lease if the database answers within patience. Idempotent.
   void stop(Patience& patience, Leave leave);

@@ -26,7 +26,8 @@ class Relay::Inside final : public DeliverySink {
   Inside(const Inside&) = delete;
   Inside& operator=(const Inside&) = delete;
 
-  Result<Nothing> start(Producer& producer, Incarnation incarnation);
+  // Without a producer: only measures.
+  Result<Nothing> start(Producer* producer, Incarnation incarnation, FaultSink& faults);
   void stop(Patience& patience, Leave leave);
   void wake() noexcept;
   void pause(bool paused) noexcept;
@@ -73,6 +74,7 @@ class Relay::Inside final : public DeliverySink {
   // Of the present start(); constant while the thread runs.
   Producer* producer_ = nullptr;
   Incarnation incarnation_ = 0;
+  FaultSink* faults_ = nullptr;
   std::thread thread_;
 
   std::atomic<Course> course_{Course::going};
@@ -88,7 +90,7 @@ class Relay::Inside final : public DeliverySink {
   Patience* patience_ = nullptr;          // of stop(); set before course_ changes, valid until the thread has ended
 
   Gauge unpublished_, oldest_, last_publish_, leads_gauge_, dead_;
-  Counter published_, buried_, retries_, unknown_codes_;
+  Counter published_, buried_, retries_;
 };
 
 // One connection's time with the relay.
@@ -107,6 +109,7 @@ class Session {
 
   Result<std::optional<db::RelayLease>, db::SqlError> acquire();
   Result<std::optional<db::RelayLease>, db::SqlError> acquire_patiently();
+  void measure();
   bool stand_by();
   void begin(const db::RelayLease& lease, TimePoint asked);
   Step lead();
@@ -143,7 +146,7 @@ class Session {
   const RelayTuning& tuning_;
   db::Lease& lease_;
   db::Outbox outbox_;
-  Producer& producer_;
+  Producer* producer_;  // null: only measures
 
   Tenure tenure_;
   TimePoint read_at_{};

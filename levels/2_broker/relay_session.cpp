@@ -29,7 +29,7 @@ Session::Session(Relay::Inside& relay, db::Lease& lease)
       tuning_(relay.parts_.tuning),
       lease_(lease),
       outbox_(*lease),
-      producer_(*relay.producer_),
+      producer_(relay.producer_),
       tenure_({tuning_.ttl, tuning_.beat, tuning_.save}),
       poll_(tuning_.poll_least) {
   stats_at_ = rotate_at_ = relay_.now();
@@ -38,6 +38,7 @@ Session::Session(Relay::Inside& relay, db::Lease& lease)
 void Session::run() {
   allow();
   if (step(outbox_.prepare()) != Step::go_on) return;
+  if (producer_ == nullptr) return measure();
   bool said = false;
   while (relay_.going() && !lease_.old()) {
     TimePoint asked = relay_.now();
@@ -108,6 +109,13 @@ Session::Step Session::still_ours(const Result<bool, db::SqlError>& result, Time
 }
 
 void Session::allow() { lease_.allow_until(relay_.call_until()); }
+
+void Session::measure() {
+  while (relay_.going() && !lease_.old()) {
+    if (look_at_stats(relay_.now()) != Step::go_on) return;
+    relay_.rest(stats_at_);
+  }
+}
 
 bool Session::stand_by() {
   TimePoint now = relay_.now();
@@ -280,7 +288,7 @@ Session::Step Session::publish(const db::Page& page) {
   for (bool whole = true; whole && sent < page.rows.size();) {
     const std::size_t before = sent;
     if (Step done = wave(page, sent); done != Step::go_on) {
-      producer_.purge();
+      producer_->purge();
       return done;
     }
     std::lock_guard lock(relay_.mutex_);
@@ -291,9 +299,9 @@ Session::Step Session::publish(const db::Page& page) {
 
 // As many as are one batch of each partition, sent and seen home.
 Session::Step Session::wave(const db::Page& page, std::size_t& sent) {
-  producer_.resume();
+  producer_->resume();
   Step done = produce(page, sent);
-  producer_.send();
+  producer_->send();
   {
     std::lock_guard lock(relay_.mutex_);
     relay_.window_.sent(sent);
@@ -315,8 +323,8 @@ Session::Step Session::produce(const db::Page& page, std::size_t& sent) {
     record_.key = row.key;
     record_.value = row.payload;
     weight += Producer::weight(record_);
-    if (sent > first && !producer_.fits(sent - first, weight)) break;
-    while (!producer_.produce(record_, relay_.window_.token(sent))) {
+    if (sent > first && !producer_->fits(sent - first, weight)) break;
+    while (!producer_->produce(record_, relay_.window_.token(sent))) {
       if (sent > first) return Step::go_on;  // the local queue is full: what is in it is a wave
       relay_.wait_room(relay_.now() + kRoomLook);
       if (Step done = keep_lease(); done != Step::go_on) return done;
@@ -331,7 +339,7 @@ Session::Step Session::wait_home() {
     TimePoint look = std::min(relay_.now() + kAckLook, tenure_.beat_at());
     if (relay_.wait_settled(look)) return Step::go_on;
     if (relay_.hurried() || too_old()) {
-      producer_.purge();
+      producer_->purge();
       return Step::go_on;  // what has come back counts, and nothing more
     }
     if (Step done = keep_lease(); done != Step::go_on) return done;
@@ -339,7 +347,7 @@ Session::Step Session::wait_home() {
 }
 
 bool Session::too_old() {
-  auto oldest = producer_.oldest_in_flight();
+  auto oldest = producer_->oldest_in_flight();
   if (!oldest || relay_.now() - *oldest <= tuning_.unacknowledged) return false;
   auto waited = std::chrono::duration_cast<std::chrono::seconds>(tuning_.unacknowledged).count();
   relay_.report(FaultKind::timed_out, "no acknowledgement for " + std::to_string(waited) + " s");
@@ -359,8 +367,7 @@ Session::Step Session::settle(const db::Page& page) {
     relay_.last_publish_.set(std::chrono::duration<double>(relay_.parts_.time.wall().time_since_epoch()).count());
     progress();
   }
-  if (failure && !is_known(failure->code)) relay_.unknown_codes_.add();
-  const bool required = failure && producer_.requires_topic(page.rows[failure->index].topic);
+  const bool required = failure && producer_->requires_topic(page.rows[failure->index].topic);
   switch (tenure_.settle(page, acknowledged, failure, required)) {
     case Tenure::Sequel::go_on:
       return Step::go_on;

@@ -133,8 +133,8 @@ FaultKind fault_kind(int code) noexcept {
     case -190:
     case -188:
     case 3:
-    case 5:
       return FaultKind::topic_missing;
+    case 5:
     case -183:
     case 19:
     case 20:

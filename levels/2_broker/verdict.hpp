@@ -14,7 +14,9 @@ enum class Verdict : std::uint8_t {
   outage,  // the broker or our right to it is gone: level fault
 };
 
-// `code`: librdkafka's rd_kafka_resp_err_t as an int. Unknown codes are `retry` and counted as unknown.
+// `code`: librdkafka's rd_kafka_resp_err_t as an int. The defaults for a code that is not in the table: a delivery is
+// tried again (nothing is lost, and an endless failure shows as the age of the oldest record); of a connection it is a
+// fault of kind unknown. Both are counted in ratchet_broker_unknown_codes_total.
 Verdict verdict(int code) noexcept;
 bool is_known(int code) noexcept;
 

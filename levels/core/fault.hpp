@@ -26,8 +26,8 @@ enum class FaultKind : std::uint8_t {
   too_many_connections,  // SQLSTATE 53300
   connection_lost,       // was there, is gone
   disk_full,             // SQLSTATE 53100
-  topic_missing,         // a required topic does not exist, or has no leader
-  not_enough_replicas,   // the broker will not take acks=all
+  topic_missing,         // a required topic does not exist
+  not_enough_replicas,   // a partition without a leader, or the broker will not take acks=all
   broker_fatal,          // librdkafka's FATAL: the producer must be made anew
   address_in_use,        // the port is taken
   out_of_files,          // EMFILE, ENFILE, ENOBUFS

@@ -3,6 +3,7 @@
 // left nothing behind. No code above this interface knows a particular level.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -34,6 +35,11 @@ class HeldLevel {
 
   // One line when held but not whole ("3 of 8 connections"); empty when all is well. Any thread.
   virtual std::optional<std::string> degraded() const { return std::nullopt; }
+
+  // Takes a way to say "something looks wrong, nothing is proven": the next probe then follows at once instead of by
+  // the plan. It may be called from any thread and at any time, costs nothing and reports nothing. Called once, before
+  // the first probe; a level that sees no such signs ignores it.
+  virtual void on_doubt(std::function<void()> /*probe_soon*/) {}
 };
 
 struct ProbePlan {

@@ -191,9 +191,9 @@ TEST_CASE("load: what this version does not have is refused, never ignored") {
   refused("/routes/0/type", ":header.x-type");
   refused("/database/pools/main/vital", {{"exit_after_s", 60}});
   refused("/broker/vital", {{"exit_after_s", 60}});
-  refused("/broker/on_loss", "ride");
   refused("/service/registrars", Json::array({{{"type", "haproxy-agent"}, {"listen", "0.0.0.0:8082"}}}));
   good(load_with("/service/registrars", Json::array()));
+  good(load_with("/broker/on_loss", "ride"));
   good(load_with("/service/registrars", Json::array({{{"type", "health"}}})));
   good(load_with("/database/pools/main/outbox", true));
 }

@@ -96,6 +96,9 @@ class FakeLevel final : public Level {
   void drains(Manner manner) { set(draining_, manner); }
   void on_drain(std::function<void()> look) { set(on_drain_, std::move(look)); }  // called as a drain begins
   void degraded(std::optional<std::string> text) { set(degraded_, std::move(text)); }
+  void doubt() {  // something looks wrong
+    if (const auto probe_soon = get(probe_soon_)) probe_soon();
+  }
   void let_go() {
     std::lock_guard lock(mutex_);
     let_go_ = true;
@@ -132,6 +135,7 @@ class FakeLevel final : public Level {
       level_.set(level_.drain_deadline_, patience.deadline());
     }
     std::optional<std::string> degraded() const override { return level_.get(level_.degraded_); }
+    void on_doubt(std::function<void()> probe_soon) override { level_.set(level_.probe_soon_, std::move(probe_soon)); }
 
    private:
     FakeLevel& level_;
@@ -173,6 +177,7 @@ class FakeLevel final : public Level {
   Incarnation incarnation_ = 0;
   TimePoint drain_deadline_{};
   std::function<void()> on_drain_;
+  std::function<void()> probe_soon_;
   std::optional<std::string> degraded_;
   bool let_go_ = false;
 };

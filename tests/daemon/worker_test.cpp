@@ -161,3 +161,45 @@ TEST_CASE("worker: ending it cuts what waits") {
   REQUIRE(mail.completions[1]);
   CHECK(std::get<RaiseDone>(*mail.completions[1]).result.error().kind == FaultKind::cancelled);
 }
+
+TEST_CASE("worker: a doubt is followed by a probe at once, and only by that") {
+  Bench bench;
+  bench.raise();
+  bench.level.doubt();  // nobody watches yet
+  bench.worker.watch(*bench.held, 7);
+  bench.level.doubt();
+  REQUIRE(bench.probed(1));
+  bench.level.doubt();
+  REQUIRE(bench.probed(2));
+  CHECK_FALSE(bench.mailbox.wait(milliseconds(0)).faults[1]);
+
+  // One that comes while a probe is under way means the next one: what is under way may have been answered before.
+  bench.level.probes(Manner::hangs);
+  bench.level.doubt();
+  REQUIRE(eventually([&] { return bench.journal.count("probe 1") == 3; }));
+  bench.level.doubt();
+  bench.level.probes(Manner::well);
+  bench.level.let_go();
+  REQUIRE(bench.probed(4));
+
+  bench.worker.lower(std::move(bench.held), Leave::asked, bench.time.now() + seconds(1));
+  REQUIRE(bench.completion());
+  bench.level.doubt();  // too late, and harmless
+  CHECK(bench.journal.count("probe 1") == 4);
+}
+
+TEST_CASE("worker: a held level may doubt when its worker is gone") {
+  ManualTime time;
+  Journal journal;
+  Mailbox mailbox;
+  FakeLevel level{1, "database", time, journal};
+  std::unique_ptr<HeldLevel> held;
+  {
+    Patience patience(time.now() + seconds(1));
+    held = *level.raise(patience, 7);
+    Worker worker{1, level, time, mailbox};
+    worker.watch(*held, 7);
+  }
+  level.doubt();
+  CHECK(journal.count("probe 1") == 0);
+}

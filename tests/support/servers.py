@@ -171,6 +171,7 @@ def kafka_jars():
 
 class Kafka:
     """One real Apache Kafka broker (KRaft). `net`: in a network of its own (see faults.py)."""
+    replicas = 1  # of a topic
 
     def __init__(self, net=None, **settings):
         self.jars = kafka_jars()
@@ -221,7 +222,7 @@ class Kafka:
     def create_topic(self, name, partitions=3, **config):
         from confluent_kafka.admin import NewTopic
         admin = self.admin()  # must outlive its futures
-        for future in admin.create_topics([NewTopic(name, partitions, 1, config={k.replace("_", "."): str(v) for k, v in config.items()})], operation_timeout=30).values():
+        for future in admin.create_topics([NewTopic(name, partitions, self.replicas, config={k.replace("_", "."): str(v) for k, v in config.items()})], operation_timeout=30).values():
             future.result(60)
         wait_for("topic has leaders", lambda: all(p.leader >= 0 for p in self.admin().list_topics(name, timeout=5).topics[name].partitions.values()))
 

@@ -1,7 +1,10 @@
 #include "levels/2_broker/level.hpp"
 
+#include <atomic>
+
 #include "tests/levels/2_broker/relay_world.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/process.hpp"
 
 using namespace ratchet;
 using namespace ratchet::tests;
@@ -9,10 +12,14 @@ using namespace ratchet::tests;
 namespace {
 
 struct LevelWorld : Instance {
-  explicit LevelWorld(Servers& servers, std::vector<std::string> topics)
+  explicit LevelWorld(Servers& servers, std::vector<std::string> topics, OnLoss on_loss = OnLoss::fall)
       : Instance(servers, "one"),
-        level(broker_at(servers.kafka.bootstrap()), std::move(topics), milliseconds(5000), *relay, limits,
-              around.parts()) {}
+        level(at(servers, on_loss), std::move(topics), milliseconds(5000), *relay, limits, around.parts()) {}
+  static BrokerSettings at(Servers& servers, OnLoss on_loss) {
+    BrokerSettings settings = broker_at(servers.kafka.bootstrap());
+    settings.on_loss = on_loss;
+    return settings;
+  }
 
   Result<std::unique_ptr<HeldLevel>> raise(Duration within = kGenerous) {
     Patience patience(around.in(within));
@@ -117,5 +124,71 @@ TEST_CASE("broker level: killed or frozen, two probes miss; it lets go within pa
   REQUIRE(eventually([&] { return app.ask("select unpublished_rows from ratchet.outbox_stats()") == "0"; }));
   auto found = arrived(servers.kafka, "orders");
   CHECK(found.values == std::set<std::string>{"k/1", "k/2", "k/3"});
+  CHECK(found.inversions == 0);
+}
+
+TEST_CASE("broker level: all brokers down is told to whoever probes, at once") {
+  Servers servers;
+  servers.kafka.create_topic("orders", 1);
+  LevelWorld world(servers, {"orders"});
+  auto held = world.raise();
+  REQUIRE(held);
+  std::atomic<int> doubts{0};
+  (*held)->on_doubt([&] { ++doubts; });
+  CHECK_FALSE(world.probe(**held, kGenerous));
+  const int before = doubts;
+  servers.kafka.kill9();
+  CHECK(eventually([&] { return doubts > before; }));
+  CHECK(world.around.faults.all().empty());  // nothing is proven
+}
+
+TEST_CASE("broker level: a broker whose disk went back in time ends in a fatal error; a new producer carries on") {
+  Servers servers;
+  servers.kafka.create_topic("orders", 1);
+  Sql app(servers.postgres, "app");
+  const auto on_loss = GENERATE(OnLoss::fall, OnLoss::ride);
+  LevelWorld world(servers, {"orders"}, on_loss);
+  auto held = world.raise();
+  REQUIRE(held);
+  auto published = [&] { return app.ask("select unpublished_rows from ratchet.outbox_stats()") == "0"; };
+  auto emit = [&](int from, int to) {
+    for (int i = from; i < to; ++i)
+      app.emit("orders", "k", "k/" + std::to_string(i));
+    REQUIRE(eventually(published));
+  };
+  emit(0, 50);
+  servers.kafka.stop();
+  run({"cp", "-a", servers.kafka.folder() + "/data", servers.kafka.folder() + "/old"});
+  servers.kafka.start();
+  emit(50, 100);
+  servers.kafka.kill9();
+  run({"rm", "-rf", servers.kafka.folder() + "/data"});
+  run({"mv", servers.kafka.folder() + "/old", servers.kafka.folder() + "/data"});
+  servers.kafka.start();
+  // The broker has not seen 50..99 and refuses what claims to follow them.
+  for (int i = 100; i < 150; ++i)
+    app.emit("orders", "k", "k/" + std::to_string(i));
+  if (on_loss == OnLoss::fall) {
+    REQUIRE(world.around.faults.wait_for(FaultKind::broker_fatal));
+    CHECK(world.around.faults.all().front().incarnation == 3);
+    Patience patience(world.around.in(3s));
+    (*held)->drain(patience, Leave::fault);
+    held->reset();
+    held = world.raise();
+    REQUIRE(held);
+  } else {
+    REQUIRE(eventually([&] {
+      CHECK_FALSE(world.probe(**held, 1s));
+      return world.around.alarmed("broker.away");
+    }));
+    REQUIRE(eventually([&] {
+      CHECK_FALSE(world.probe(**held, 1s));
+      return !(*held)->degraded();
+    }));
+    CHECK(world.around.faults.all().empty());
+  }
+  REQUIRE(eventually(published));
+  auto found = arrived(servers.kafka, "orders");
+  CHECK(found.values.size() == 100);  // 0..49 and 100..149: what the disk lost, the broker lost
   CHECK(found.inversions == 0);
 }

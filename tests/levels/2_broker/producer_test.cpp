@@ -265,16 +265,16 @@ TEST_CASE("producer: record limits come from the topic, and are missing where th
   Around around;
   auto producer = around.producer(broker_at(kafka.bootstrap()));
   REQUIRE_FALSE(check(around, *producer, {"small", "normal"}, kGenerous));
-  std::map<std::string, std::size_t> limits;
+  std::map<std::string, kafka::TopicLimits> limits;
   REQUIRE(eventually([&] {
     Patience patience(around.in(10s));
-    limits = producer->record_limits({"small", "normal"}, patience);
+    limits = producer->topic_limits({"small", "normal"}, patience);
     return !limits.empty();
   }));
-  CHECK(limits == std::map<std::string, std::size_t>{{"small", 12345}, {"normal", 1048588}});
+  CHECK(limits == std::map<std::string, kafka::TopicLimits>{{"small", {12345, 1}}, {"normal", {1048588, 1}}});
   kafka.kill9();
   Patience patience(around.in(500ms));
-  CHECK(producer->record_limits({"small", "normal"}, patience).empty());
+  CHECK(producer->topic_limits({"small", "normal"}, patience).empty());
 }
 
 TEST_CASE_METHOD(ClosingIdleConnections, "producer: idle connections that are closed are no fault") {

@@ -81,8 +81,8 @@ class Instance {
     Patience patience(around.in(kGenerous));
     auto opened = pool->open(patience, 1);
     if (!opened) throw std::runtime_error(opened.error().text);
-    relay = std::make_unique<kafka::Relay>(kafka::Relay::Parts{*pool, around.time, around.log, around.metrics,
-                                                               around.alarms, around.faults, name, budget, tuning});
+    relay = std::make_unique<kafka::Relay>(
+        kafka::Relay::Parts{*pool, around.time, around.log, around.metrics, around.alarms, name, budget, tuning});
   }
   ~Instance() {
     Patience none(around.in(0s));
@@ -100,7 +100,8 @@ class Instance {
     producer = around.producer(settings);
     Patience patience(around.in(kGenerous));
     if (auto fault = producer->check_topics(topics, patience)) throw std::runtime_error(fault->text);
-    if (auto started = relay->start(*producer, 7); !started) throw std::runtime_error(started.error().text);
+    if (auto started = relay->start(*producer, 7, around.faults); !started)
+      throw std::runtime_error(started.error().text);
   }
   void stop(Leave leave, Duration within) {
     Patience patience(around.in(within));
