@@ -37,15 +37,16 @@ constexpr std::array kRows{
         "Raise max_connections (or the limit of the role or database), or lower `size` or the number of instances."},
     Row{FaultKind::connection_lost, "Look at the server's log for a crash, a restart or an administrator's command."},
     Row{FaultKind::disk_full, "Make room on the server's disk; look at old replication slots and archived WAL first."},
-    Row{FaultKind::topic_missing,
-        "Create the topic (ratchetd never does), or correct its name; without a leader, start its brokers."},
+    Row{FaultKind::topic_missing, "Create the topic (ratchetd never does), or correct its name."},
     Row{FaultKind::not_enough_replicas,
-        "Bring brokers back until the topic has min.insync.replicas in sync, or lower that setting."},
+        "Bring brokers back until every partition has a leader and min.insync.replicas in sync, or lower that "
+        "setting."},
     Row{FaultKind::broker_fatal,
         "A new producer is made by itself; if this repeats, compare the brokers' logs and versions with the text."},
     Row{FaultKind::address_in_use, "Find who holds the port (ss -ltnp) and stop it, or change service.listen."},
     Row{FaultKind::out_of_files,
-        "Raise LimitNOFILE (or the machine's fs.file-max), or lower service.limits.connections."},
+        "Raise LimitNOFILE (or the machine's fs.file-max), or lower service.limits.connections; for threads, "
+        "TasksMax."},
     Row{FaultKind::cancelled, "Nothing: we broke it off ourselves, and it is tried again."},
     Row{FaultKind::unknown, "Not a fault that is known here: read its text and the server's log, and report the line."},
 };
