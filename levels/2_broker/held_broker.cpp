@@ -19,6 +19,13 @@ struct Silence final : FaultSink {
   void report(const Fault&) noexcept override {}
 };
 
+std::string away_text(const Fault& why) {
+  constexpr std::string_view kOurs = "broker: ";
+  std::string_view text = why.text;
+  if (text.substr(0, kOurs.size()) == kOurs) text.remove_prefix(kOurs.size());
+  return "Kafka is away: " + std::string(text);
+}
+
 }  // namespace
 
 HeldBroker::HeldBroker(Parts parts, Incarnation incarnation)
@@ -121,7 +128,7 @@ std::optional<Fault> HeldBroker::ride(Patience& patience) {
 
 std::optional<Fault> HeldBroker::let_go(Fault why, Patience& patience) {
   parts_.producer.log.warning("broker: away, events wait in the outbox", {{"reason", why.text}});
-  parts_.producer.alarms.set(kAlarm, "Kafka is away: " + why.text,
+  parts_.producer.alarms.set(kAlarm, away_text(why),
                              "Events are taken and wait in the outbox until its budget is spent; then level 2 falls.");
   backoff_.held_for(now() - whole_since_);
   Patience brief(std::min(patience.deadline(), now() + kLetGo));
@@ -174,7 +181,7 @@ void HeldBroker::attempt_failed(const Fault& why) {
   producer_.reset();
   take_lost();
   parts_.producer.log.info("broker: still away", {{"reason", why.text}});
-  parts_.producer.alarms.set(kAlarm, "Kafka is away: " + why.text,
+  parts_.producer.alarms.set(kAlarm, away_text(why),
                              "Events are taken and wait in the outbox until its budget is spent; then level 2 falls.");
   std::lock_guard lock(mutex_);
   away_->why = why;
@@ -212,7 +219,7 @@ void HeldBroker::drain(Patience& patience, Leave leave) {
 std::optional<std::string> HeldBroker::degraded() const {
   {
     std::lock_guard lock(mutex_);
-    if (away_) return "Kafka is away: " + away_->why.text;
+    if (away_) return away_text(away_->why);
   }
   if (parts_.relay.paused()) return "the relay is paused";
   if (parts_.relay.behind()) return "the outbox is over its budget";
