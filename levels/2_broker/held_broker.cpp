@@ -12,7 +12,6 @@ constexpr auto kFall = 1s;      // to let go of the lease when falling
 constexpr auto kLetGo = 500ms;  // the same from within a probe
 constexpr auto kAttempt = 10s;  // of one producer while away, as long as a raise
 constexpr BackoffSettings kBackoff{};
-constexpr std::string_view kAlarm = "broker.away";
 
 // Of a producer that is only asked once: its answer is all that counts.
 struct Silence final : FaultSink {
@@ -38,8 +37,10 @@ HeldBroker::~HeldBroker() {
   Patience none(now());
   parts_.relay.stop(none, Leave::fault);
   producer_.reset();  // before what its threads speak to
-  if (away_) parts_.producer.alarms.clear(kAlarm);
+  if (away_) parts_.producer.alarms.clear(alarm_id());
 }
+
+std::string HeldBroker::alarm_id() const { return "broker.away." + parts_.relay.pool(); }
 
 Producer::Parts HeldBroker::ear() {
   Producer::Parts ear = parts_.producer;
@@ -128,7 +129,7 @@ std::optional<Fault> HeldBroker::ride(Patience& patience) {
 
 std::optional<Fault> HeldBroker::let_go(Fault why, Patience& patience) {
   parts_.producer.log.warning("broker: away, events wait in the outbox", {{"reason", why.text}});
-  parts_.producer.alarms.set(kAlarm, away_text(why),
+  parts_.producer.alarms.set(alarm_id(), away_text(why),
                              "Events are taken and wait in the outbox until its budget is spent; then level 2 falls.");
   backoff_.held_for(now() - whole_since_);
   Patience brief(std::min(patience.deadline(), now() + kLetGo));
@@ -181,7 +182,7 @@ void HeldBroker::attempt_failed(const Fault& why) {
   producer_.reset();
   take_lost();
   parts_.producer.log.info("broker: still away", {{"reason", why.text}});
-  parts_.producer.alarms.set(kAlarm, away_text(why),
+  parts_.producer.alarms.set(alarm_id(), away_text(why),
                              "Events are taken and wait in the outbox until its budget is spent; then level 2 falls.");
   std::lock_guard lock(mutex_);
   away_->why = why;
@@ -196,7 +197,7 @@ std::optional<Fault> HeldBroker::come_back(Patience& patience) {
     away_.reset();
   }
   whole_since_ = now();
-  parts_.producer.alarms.clear(kAlarm);
+  parts_.producer.alarms.clear(alarm_id());
   parts_.producer.log.notice("broker: back, what waits in the outbox is published");
   auto started = parts_.relay.start(*producer_, incarnation_, *this);
   if (started) return std::nullopt;

@@ -67,6 +67,7 @@ class HeldBroker final : public HeldLevel, public FaultSink {
   void attempt_failed(const Fault& why);
   void doubt();
   std::optional<Fault> take_lost();
+  std::string alarm_id() const;
   double chance();
   TimePoint now() const { return parts_.producer.time.now(); }
 

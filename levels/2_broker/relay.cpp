@@ -244,6 +244,7 @@ Result<Nothing> Relay::measure(Incarnation incarnation, FaultSink& faults) {
 void Relay::stop(Patience& patience, Leave leave) { inside_->stop(patience, leave); }
 void Relay::wake() noexcept { inside_->wake(); }
 void Relay::pause(bool paused) noexcept { inside_->pause(paused); }
+const std::string& Relay::pool() const noexcept { return inside_->pool(); }
 bool Relay::leads() const noexcept { return inside_->leads_; }
 bool Relay::paused() const noexcept { return inside_->paused_; }
 bool Relay::behind() const noexcept { return inside_->behind_; }

@@ -60,6 +60,7 @@ class Relay {
   void wake() noexcept;              // any thread: something was committed
   void pause(bool paused) noexcept;  // operator; alarmed. Outlives stop and start
 
+  const std::string& pool() const noexcept;  // the outbox is there
   bool leads() const noexcept;
   bool paused() const noexcept;
   // Unpublished age, rows or bytes are over the budget: event routes answer 503. Any thread.

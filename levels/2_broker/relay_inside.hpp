@@ -33,6 +33,7 @@ class Relay::Inside final : public DeliverySink {
   void pause(bool paused) noexcept;
   void delivered(const Delivery& delivery) override;
 
+  const std::string& pool() const noexcept { return parts_.pool.settings().name; }
   std::atomic<bool> leads_{false}, paused_{false}, behind_{false};
 
  private:
@@ -41,9 +42,7 @@ class Relay::Inside final : public DeliverySink {
 
   void run();
   bool session();  // false: the pool had no connection to give
-  std::string alarm_id(std::string_view kind) const {
-    return std::string(kind) + "." + parts_.pool.settings().name;
-  }
+  std::string alarm_id(std::string_view kind) const { return std::string(kind) + "." + parts_.pool.settings().name; }
   double chance();
   TimePoint now() const noexcept { return parts_.time.now(); }
 

@@ -38,6 +38,11 @@ class HeldTogether final : public HeldLevel {
       one->drain(patience, leave);
   }
 
+  void on_doubt(std::function<void()> probe_soon) override {
+    for (HeldLevel* one : order_)
+      one->on_doubt(probe_soon);
+  }
+
   std::optional<std::string> degraded() const override {
     auto all = also_ ? also_() : std::nullopt;
     for (const auto& one : held_) {

@@ -218,12 +218,12 @@ def test_ride_goes_on_taking_events_without_kafka_and_loses_none(make, postgres,
         assert daemon.get("/ready")[0] == 200
         status, _, body = daemon.get("/health")
         assert status == 200 and json.loads(body)["status"] == "warn", body
-        assert any(a["id"] == "broker.away" for a in daemon.levels()["alarms"])
+        assert any(a["id"] == "broker.away.main" for a in daemon.levels()["alarms"])
         assert not published(postgres)
         kafka.start() if verb == "kill" else kafka.thaw()
         wait_for("whole again", lambda: level_2(daemon)["degraded"] is None)
         wait_for("all published", lambda: daemon.metric("ratchet_outbox_oldest_seconds") < 1)
-        assert not any(a["id"] == "broker.away" for a in daemon.levels()["alarms"])
+        assert not any(a["id"] == "broker.away.main" for a in daemon.levels()["alarms"])
     load.stop()
     assert set(load.statuses) == {202} and falls(daemon) == 0
     wait_for("all published", lambda: published(postgres))

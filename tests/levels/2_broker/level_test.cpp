@@ -179,7 +179,7 @@ TEST_CASE("broker level: a broker whose disk went back in time ends in a fatal e
   } else {
     REQUIRE(eventually([&] {
       CHECK_FALSE(world.probe(**held, 1s));
-      return world.around.alarmed("broker.away");
+      return world.around.alarmed("broker.away.main");
     }));
     REQUIRE(eventually([&] {
       CHECK_FALSE(world.probe(**held, 1s));

@@ -20,6 +20,7 @@ struct Part final : Level {
       if (of.well) return std::nullopt;
       return Fault{1, 0, FaultKind::timed_out, of.own_name, {}};
     }
+    void on_doubt(std::function<void()> probe_soon) override { of.probe_soon = std::move(probe_soon); }
     void drain(Patience&, Leave) override { of.journal.push_back("~" + of.own_name); }
     std::optional<std::string> degraded() const override {
       return of.well ? std::nullopt : std::optional("poor " + of.own_name);
@@ -40,6 +41,7 @@ struct Part final : Level {
   std::string own_name;
   Journal& journal;
   bool well = true;
+  std::function<void()> probe_soon;
 };
 
 struct World {
@@ -98,4 +100,14 @@ TEST_CASE("together: what is degraded is said of each, and of what stands beside
   CHECK(held->degraded() == "poor a; poor c");
   world.also = "and more";
   CHECK(held->degraded() == "and more; poor a; poor c");
+}
+
+TEST_CASE("together: a doubt of any of them is a doubt of all") {
+  World world;
+  const auto held = *world.all.raise(world.patience, 7);
+  int doubts = 0;
+  held->on_doubt([&] { ++doubts; });
+  for (const Part* part : {&world.a, &world.b, &world.c})
+    part->probe_soon();
+  CHECK(doubts == 3);
 }
