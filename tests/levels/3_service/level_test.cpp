@@ -73,7 +73,7 @@ struct House {
   db::GroupCommit commits{{pool, time, log, metrics, 1 << 20, 1}};
   kafka::RecordLimits limits;
   service::Server server{
-      {settings, health, commits, [] { return false; }, limits, time, log, metrics, [] { return 0.5; }}};
+      {settings, health, {{"main", commits, [] { return false; }}}, limits, time, log, metrics, [] { return 0.5; }}};
   service::ServiceLevel level{server, health, settings.service.drain, [] { return true; }, level_time, log};
 };
 
