@@ -99,6 +99,7 @@ def test_a_topic_deleted_and_created_again_is_carried_on_with(make, daemon, post
     for future in admin.delete_topics(["orders"], operation_timeout=30).values():
         future.result(60)
     wait_fault(daemon, "topic_missing", 'topic "orders" does not exist: create it')
+    daemon.wait_level(1)
     # What was committed meanwhile, by somebody who writes SQL.
     postgres.sql("""select ratchet.emit('orders', 'a', '{"customer": "a", "number": 2}', '{"ce_id": "two"}')""")
     assert not published(postgres)
