@@ -229,6 +229,13 @@ class Control::Inside {
       return answer(client, Json{{"done", std::to_string(*count) + " connections of pool " + text("pool") +
                                               " will be replaced, one by one"}});
     }
+    if (verb == "route") {
+      if (text("what") != "on" && text("what") != "off") return answer(client, refusal("route: on or off"));
+      const std::string reason = text("reason");
+      const std::string why = "by " + peer_name(*client.fd) + (reason.empty() ? "" : ": " + reason);
+      const CommandReply reply = parts_.switch_route(text("path"), text("what") == "on", why);
+      return answer(client, reply.done ? Json{{"done", reply.text}} : refusal(reply.text));
+    }
     Command command{Command::Verb::release, 0, text("reason"), peer_name(*client.fd)};
     if (verb == "hold") {
       if (level < 0 || level >= kTopLevel) return answer(client, refusal("hold: level must be 0..2"));
@@ -238,7 +245,7 @@ class Control::Inside {
       command.verb = Command::Verb::drain;
     } else if (verb != "release") {
       return answer(client, refusal("unknown verb \"" + verb +
-                                    "\": status, wait, hold, release, drain, relay, pools, reconnect"));
+                                    "\": status, wait, hold, release, drain, relay, pools, reconnect, route"));
     }
     client.reply = parts_.mailbox.ask(std::move(command));
     client.until = parts_.time.now() + kClientPatience;

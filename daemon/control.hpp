@@ -28,6 +28,8 @@ class Control {
     const TimeSource& time;
     Log& log;
     AlarmBoard& alarms;
+    // The kill switch of a route; what happens now, or why not.
+    std::function<CommandReply(const std::string& path, bool on, const std::string& why)> switch_route;
   };
   explicit Control(Parts parts);  // starts its thread, which also tries to bind
   ~Control();                     // answers nobody any more; removes the socket

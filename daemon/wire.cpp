@@ -84,6 +84,12 @@ class Daemon::Inside {
     log.say_repeats();
   }
 
+  CommandReply switch_route(const std::string& path, bool on, const std::string& why) {
+    if (!server.switch_route(path, on, why)) return {false, "no route has the path \"" + path + "\""};
+    return {true,
+            on ? "route " + path + " is on" : "route " + path + " is off: it answers 503 until it is switched on"};
+  }
+
   // "41 req/s", since the last time it was asked.
   std::string request_rate() {
     const auto now = time.now();
@@ -195,7 +201,7 @@ class Daemon::Inside {
   Together broker{"broker", brokers()};
 
   // Level 3
-  service::Server server{{settings, health, outboxes(), record_limits, time, log, metrics, chance}};
+  service::Server server{{settings, health, outboxes(), record_limits, time, log, metrics, chance, alarms}};
   service::ServiceLevel service{server, health, settings.service.drain, [this] { return databases.can_commit(); },
                                 time,   log};
 
@@ -204,9 +210,11 @@ class Daemon::Inside {
   TimePoint rate_at{};
   Systemd systemd{systemd_parts()};
   Manager manager{manager_parts(), mailbox};
-  Control control{{control_path(settings), board, mailbox, [this](bool paused) { pause_relays(paused); },
-                   [this] { return databases.status(); },
-                   [this](std::string_view pool) { return databases.reconnect(pool); }, time, log, alarms}};
+  Control control{
+      {control_path(settings), board, mailbox, [this](bool paused) { pause_relays(paused); },
+       [this] { return databases.status(); }, [this](std::string_view pool) { return databases.reconnect(pool); }, time,
+       log, alarms,
+       [this](const std::string& path, bool on, const std::string& why) { return switch_route(path, on, why); }}};
   Signals signals{mailbox};
 };
 

@@ -28,6 +28,8 @@ struct Words {
   std::string reason;
   std::string relay_verb;
   std::string pool;
+  std::string route_verb;
+  std::string path;
 };
 
 Json request_of(const CLI::App& app, const Words& words) {
@@ -35,7 +37,9 @@ Json request_of(const CLI::App& app, const Words& words) {
   const std::string verb = request["verb"];
   if (verb == "hold" || verb == "wait") request["level"] = words.level;
   if (verb == "wait") request["timeout_ms"] = static_cast<long>(words.timeout_s * 1000);
-  if (verb == "hold" || verb == "drain") request["reason"] = words.reason;
+  if (verb == "route") request["path"] = words.path;
+  if (verb == "route") request["what"] = words.route_verb;
+  if (verb == "hold" || verb == "drain" || verb == "route") request["reason"] = words.reason;
   if (verb == "relay") request["what"] = words.relay_verb;
   if (verb == "reconnect") request["pool"] = words.pool;
   return request;
@@ -63,6 +67,10 @@ void describe(CLI::App& app, Words& words) {
   app.add_subcommand("pools", "the database pools: connections, last error, next attempt");
   auto* reconnect = app.add_subcommand("reconnect", "replace a pool's connections one by one while the others serve");
   reconnect->add_option("pool", words.pool, "its name in the configuration")->required();
+  auto* route = app.add_subcommand("route", "switch a route off (it answers 503) or on again, until the next start");
+  route->add_option("what", words.route_verb, "off | on")->required()->check(CLI::IsMember({"off", "on"}));
+  route->add_option("path", words.path, "the route's path")->required();
+  route->add_option("--reason", words.reason, "shown and alarmed");
   app.footer("Exit: 0 done, 1 refused or timed out, 64 usage, 69 no daemon there, 75 busy.");
 }
 

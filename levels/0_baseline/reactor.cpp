@@ -287,6 +287,7 @@ void Reactor::Inside::pause_accepting(int error) {
   log_.warning("cannot accept connections", {{"port", std::to_string(port())}, {"error", std::generic_category().message(error)}});
   epoll_ctl(epoll_, EPOLL_CTL_DEL, listener_.fd(), nullptr);
   paused_until_ = now_ + kAcceptPause;
+  service_.accept_failed(self_, error);
 }
 
 void Reactor::Inside::mind_port() {
@@ -352,6 +353,7 @@ void Reactor::finish_idle() { inside_->command(&Inside::finish_idle); }
 void Reactor::cut() { inside_->command(&Inside::cut); }
 bool Reactor::answer(Ticket ticket, const Answer& answer) { return inside_->answer(ticket, answer); }
 bool Reactor::is_waiting(Ticket ticket) const noexcept { return inside_->is_waiting(ticket); }
+void Reactor::abandon(Ticket ticket) { inside_->abandon(ticket); }
 bool Reactor::post(std::function<void(Reactor&)> task) { return inside_->post(std::move(task)); }
 const ReactorCounts& Reactor::counts() const noexcept { return inside_->counts(); }
 TimePoint Reactor::turned() const noexcept { return inside_->turned(); }

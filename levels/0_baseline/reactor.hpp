@@ -63,6 +63,9 @@ class Service {
   // gone without a word: then nothing is called, and a later answer goes nowhere.)
   virtual void expired(Reactor& reactor, Ticket ticket) = 0;
 
+  // A connection could not be accepted for want of files or memory (errno); accepting rests for 100 ms.
+  virtual void accept_failed(Reactor&, int) {}
+
   // The end of a turn of the loop in which serve() was called: wake whoever was given work, once.
   virtual void turn_ended(Reactor&) {}
 
@@ -106,6 +109,8 @@ class Reactor {
   // On the reactor thread: answers a request. False if its connection is gone.
   bool answer(Ticket ticket, const Answer& answer);
   bool is_waiting(Ticket ticket) const noexcept;
+  // Closes its connection without an answer, counted as cut; nothing if it is gone, or was answered.
+  void abandon(Ticket ticket);
 
   // Runs `task` on the reactor thread. Any thread. False when the reactor has stopped, or when 65,536 tasks wait
   // already (it is stuck): the task was not taken.

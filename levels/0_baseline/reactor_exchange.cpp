@@ -198,6 +198,13 @@ bool Reactor::Inside::answer(Ticket ticket, const Answer& answer) {
   return true;
 }
 
+void Reactor::Inside::abandon(Ticket ticket) {
+  Connection* const c = table_.serving(ticket.connection, ticket.generation);
+  if (c == nullptr) return;
+  set_busy(*c, true);  // what is served in the turn it came in was not counted yet
+  drop_unanswered(*c);
+}
+
 void Reactor::Inside::write_refusal(const Refusal& refusal) {
   const std::string body = service_.refusal_body(refusal);
   const std::string_view retry = refusal.status == 503 ? "Retry-After: 1\r\n" : "";
@@ -236,11 +243,11 @@ void Reactor::Inside::transmit(Connection& c) {
     sent = n < 0 ? 0 : static_cast<std::size_t>(n);
   }
   if (sent < reply_.size()) {
-    c.out.append(reply_, sent, std::string::npos);
     c.sent = c.mark = 0;
-    c.state = State::writing;
+    c.state = State::writing;  // before memory is asked for: part of an answer is out, no other may follow it
     set_busy(c, true);
     write_wait_.start(c.wait, now_);
+    c.out.append(reply_, sent, std::string::npos);
   }
   if (reply_.capacity() > kKeptReply) std::string().swap(reply_);
   if (c.out.empty()) answered(c);

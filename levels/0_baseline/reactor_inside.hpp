@@ -56,6 +56,7 @@ class Reactor::Inside {
 
   // The reactor's thread.
   bool answer(Ticket ticket, const Answer& answer);
+  void abandon(Ticket ticket);
   bool is_waiting(Ticket ticket) noexcept { return table_.serving(ticket.connection, ticket.generation) != nullptr; }
 
  private:

@@ -88,12 +88,27 @@ std::size_t Batch::bytes_of(const Event& event) noexcept {
          (event.key ? event.key->size() : 0) + event.headers.size() + event.payload.size();
 }
 
+// A row that is in some columns only would give the rows after it each other's fields.
 void Batch::add(const Event& event, std::uint64_t token) {
+  std::array<std::size_t, kColumns> before{};
+  for (std::size_t i = 0; i < kColumns; ++i)
+    before[i] = columns_[i].bytes();
+  try {
+    append(event);
+    tokens_.push_back(token);
+  } catch (...) {  // no memory
+    for (std::size_t i = 0; i < kColumns; ++i)
+      columns_[i].cut_to(before[i]);
+    throw;
+  }
+  if (event.idempotency) ++keyed_;
+}
+
+void Batch::append(const Event& event) {
   assert(!event.idempotency || event.fingerprint.size() == sizeof(Fingerprint));
   if (event.idempotency) {
     columns_[0].add(bytes_view(*event.idempotency));
     columns_[1].add(event.fingerprint);
-    ++keyed_;
   } else {
     columns_[0].add_null();
     columns_[1].add_null();
@@ -107,7 +122,6 @@ void Batch::add(const Event& event, std::uint64_t token) {
   }
   columns_[5].add(event.headers);
   columns_[6].add(event.payload);
-  tokens_.push_back(token);
 }
 
 void Batch::clear() {

@@ -22,6 +22,7 @@ class ArrayColumn {
 
   explicit ArrayColumn(Type type) : type_(type) { clear(); }
   void clear();
+  void cut_to(std::size_t bytes) { buffer_.resize(bytes); }
   void add(std::string_view value);
   void add_null() { number(kNull); }
   // The finished value. More may be added afterwards.
@@ -58,7 +59,7 @@ class Batch {
   const std::vector<std::uint64_t>& tokens() const noexcept { return tokens_; }
 
   static std::size_t bytes_of(const Event& event) noexcept;  // what `add` will take
-  void add(const Event& event, std::uint64_t token);
+  void add(const Event& event, std::uint64_t token);  // all of it, or an exception and nothing
   void clear();
 
   // False: there is no such row, or it has been withdrawn before.
@@ -89,6 +90,8 @@ class Batch {
 
  private:
   using Type = ArrayColumn::Type;
+  void append(const Event& event);
+
   std::array<ArrayColumn, kColumns> columns_{
       ArrayColumn(Type::uuid),  ArrayColumn(Type::bytea), ArrayColumn(Type::bytea), ArrayColumn(Type::text),
       ArrayColumn(Type::bytea), ArrayColumn(Type::jsonb), ArrayColumn(Type::bytea)};

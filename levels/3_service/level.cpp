@@ -11,7 +11,8 @@ using std::chrono::duration_cast;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr Duration kStuck = seconds(2);  // its loop turns at least once a second
+constexpr Duration kStuck = seconds(2);  // its loop turns at least once a second: 1 s past that
+constexpr std::size_t kWorkers = 1;      // the reactor
 
 class HeldService final : public HeldLevel {
  public:
@@ -33,15 +34,29 @@ class HeldService final : public HeldLevel {
   }
 
   std::optional<Fault> probe(Patience&) override {
+    if (server_.reactor() == nullptr) return reset();  // the last one did not come up again
     const TimePoint now = time_.now();
     const Duration still = now - server_.reactor()->turned();
-    if (still <= kStuck) return std::nullopt;
-    const auto ms = duration_cast<milliseconds>(still).count();
-    return Fault{kTopLevel, incarnation_, FaultKind::timed_out,
-                 "service: the reactor has not turned for " + std::to_string(ms) + " ms", now};
+    const bool stuck = still > kStuck;
+    const std::string why =
+        stuck ? "the reactor has not turned for " + std::to_string(duration_cast<milliseconds>(still).count()) + " ms"
+              : "its error budget is spent";
+    switch (resets_.look(server_.wants_reset(), stuck ? 1 : 0, kWorkers, now)) {
+      case Resets::Verdict::well:
+        return std::nullopt;
+      case Resets::Verdict::suspect:
+        return fault(stuck, why);
+      case Resets::Verdict::reset:
+        log_.error("level 3: workers and listener are made anew", {{"why", why}});
+        return reset();
+      case Resets::Verdict::fault:
+        return fault(stuck, why + ", for the third time in 60 s");
+    }
+    return std::nullopt;
   }
 
   void drain(Patience& patience, Leave leave) override {
+    if (server_.reactor() == nullptr) return;
     http::Reactor& reactor = *server_.reactor();
     const DrainReport report = leave == Leave::asked
                                    ? service::drain(reactor, health_, drain_, time_, patience, waiters_)
@@ -51,6 +66,16 @@ class HeldService final : public HeldLevel {
   }
 
  private:
+  std::optional<Fault> reset() {
+    auto opened = server_.reset();
+    return opened ? std::nullopt : std::optional(std::move(opened).error());
+  }
+
+  Fault fault(bool stuck, const std::string& why) const {
+    return {kTopLevel, incarnation_, stuck ? FaultKind::timed_out : FaultKind::service_errors, "service: " + why,
+            time_.now()};
+  }
+
   std::string refusal() const {
     Problem problem = problem_of(ProblemKind::unavailable, "this instance is going down a level");
     problem.retry_after_s = health_.retry_after();
@@ -66,6 +91,7 @@ class HeldService final : public HeldLevel {
   Log& log_;
   std::atomic<std::uint64_t>& cut_;
   const Incarnation incarnation_;
+  Resets resets_;
 };
 
 }  // namespace

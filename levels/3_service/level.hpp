@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "levels/3_service/drain.hpp"
+#include "levels/3_service/error_budget.hpp"
 #include "levels/3_service/server.hpp"
 #include "levels/core/level.hpp"
 
@@ -20,7 +21,8 @@ class ServiceLevel final : public Level {
   Duration raise_patience() const noexcept override;
   ProbePlan probe_plan() const noexcept override;
 
-  // Binds; a taken port is a failed raise. Held: the reactor's loop turns.
+  // Binds; a taken port is a failed raise. Held: the reactor's loop turns, and the error budget is not spent: what it
+  // asks for (workers and listener anew) is done by the probe.
   Result<std::unique_ptr<HeldLevel>> raise(Patience& patience, Incarnation incarnation) override;
 
  private:

@@ -35,6 +35,8 @@ constexpr std::array<Row, kProblemKinds> kTable{{
     {ProblemKind::not_connected, 503, "not-connected", "The database is not connected"},
     {ProblemKind::nothing_stored, 503, "nothing-stored", "Nothing was stored"},
     {ProblemKind::outcome_unknown, 503, "outcome-unknown", "It is not known whether the event was stored"},
+    {ProblemKind::internal_error, 500, "internal-error", "The handler failed"},
+    {ProblemKind::breaker_open, 503, "breaker-open", "The route rests after too many failures"},
     {ProblemKind::unavailable, 503, "unavailable", "Not serving"},
 }};
 

@@ -34,7 +34,9 @@ enum class ProblemKind : std::uint8_t {
   not_connected,
   nothing_stored,
   outcome_unknown,
-  unavailable,  // the level is not held
+  internal_error,  // an exception left the handler
+  breaker_open,    // of the route: it had too many of those
+  unavailable,     // the level is not held
 };
 constexpr std::size_t kProblemKinds = static_cast<std::size_t>(ProblemKind::unavailable) + 1;
 

@@ -50,7 +50,7 @@ const Outbox* Route::usable() const noexcept {
 
 Routes::Routes(const std::vector<EventRoute>& routes, const std::vector<Outbox>& outboxes, Metrics& metrics) {
   for (const auto& route : routes)
-    by_path_.try_emplace(route.path, complete(route), metrics, named(route.pools, outboxes));
+    by_path_.try_emplace(route.path, complete(route), by_path_.size(), metrics, named(route.pools, outboxes));
 }
 
 Route* Routes::find(std::string_view path) noexcept {

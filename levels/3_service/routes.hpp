@@ -1,6 +1,7 @@
 // Which route a path is, and what is counted by route. Paths match exactly.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <optional>
@@ -37,15 +38,21 @@ struct Outbox {
 };
 
 struct Route {
-  Route(EventRoute event, Metrics& metrics, std::vector<const Outbox*> where = {})
-      : settings(std::move(event)), outboxes(std::move(where)), times(metrics, settings.path) {}
+  Route(EventRoute event, std::size_t number, Metrics& metrics, std::vector<const Outbox*> where = {})
+      : settings(std::move(event)),
+        index(number),
+        outboxes(std::move(where)),
+        times(metrics, settings.path),
+        on(settings.enabled) {}
   // The first that takes events now; null: none does.
   const Outbox* usable() const noexcept;
 
   EventRoute settings;                  // source and type filled in
+  const std::size_t index;              // below Routes::size()
   std::vector<const Outbox*> outboxes;  // in order of preference
   RequestTimes times;
   std::size_t in_flight = 0;  // waiting for their commit
+  std::atomic<bool> on;       // the kill switch; any thread
 };
 
 class Routes {
@@ -54,6 +61,12 @@ class Routes {
   Routes(const std::vector<EventRoute>& routes, const std::vector<Outbox>& outboxes, Metrics& metrics);
   Route* find(std::string_view path) noexcept;  // valid as long as this lives
   void none_in_flight() noexcept;
+  std::size_t size() const noexcept { return by_path_.size(); }
+  template <class F>
+  void for_each(F&& visit) {
+    for (auto& [path, route] : by_path_)
+      visit(route);
+  }
 
  private:
   std::map<std::string, Route, std::less<>> by_path_;

@@ -7,10 +7,12 @@
 #include <array>
 #include <atomic>
 #include <cassert>
+#include <exception>
 #include <mutex>
 #include <system_error>
 #include <utility>
 
+#include "levels/3_service/error_budget.hpp"
 #include "levels/3_service/event_route.hpp"
 #include "levels/3_service/problem.hpp"
 #include "levels/3_service/routes.hpp"
@@ -54,6 +56,10 @@ Problem refused_row(std::string_view reason) {
   return problem_of(data ? ProblemKind::row_refused : ProblemKind::database_refused, std::string(reason));
 }
 
+std::string breaker_id(const Route& route) { return "route.breaker." + route.settings.path; }
+std::string switch_id(const Route& route) { return "route.off." + route.settings.path; }
+constexpr std::string_view kPortAlarm = "service.files";
+
 // Whom to give up: who is not begun to be committed, or whoever still waits.
 enum class GiveUp : std::uint8_t { queued, all };
 
@@ -75,10 +81,14 @@ class Server::Inside final : public http::Service {
     return reactor_ == nullptr || now - reactor_->turned() < kAliveWithin;
   }
   Reactor* reactor() noexcept { return reactor_.get(); }
+  bool wants_reset() const noexcept { return wants_reset_.load(); }
+  Result<Nothing> reset();
+  bool switch_route(std::string_view path, bool on, const std::string& why);
   void finished(std::unique_ptr<db::FinishedBatch> batch);
 
   Served serve(Reactor& reactor, const Request& request) override;
   void expired(Reactor& reactor, Ticket ticket) override;
+  void accept_failed(Reactor&, int error) override;
   void turn_ended(Reactor&) override;
   std::string refusal_body(const http::Refusal& refusal) override { return to_json(refusal); }
 
@@ -91,19 +101,33 @@ class Server::Inside final : public http::Service {
     std::string_view trace_id, peer;
   };
   Served refuse(Reactor& reactor, const Request& request, Route* route, const Problem& problem);
+  Served handle(Reactor& reactor, const Request& request, Route* route);
   std::optional<Problem> not_now(const Route& route);
   Problem not_connected(const Route& route);
+  std::optional<Problem> breaker_open(const Route& route);
+  std::optional<Problem> too_much(const Route& route);
   std::optional<Problem> take(const Request& request, Route& route);
+  Result<std::uint64_t, db::AddError> queue(const Outbox& outbox, const Request& request, Wait& wait);
+  template <class Of, class F>
+  void guarded(Reactor& reactor, Ticket ticket, Route* route, const Of& of, F&& handler);
+  void handler_failed(Reactor& reactor, Ticket ticket, Route* route, const Told& told, const char* what);
+  void probed(const Route& route, bool ran);
+  void note(const Route& route, Breaker::Change change);
+  void mind_port();
+  void set_switch_alarm(const Route& route, const std::string& why);
   void give_up(Reactor& reactor, GiveUp which);
   void give_up_one(Reactor& reactor, Wait& found, TimePoint now, GiveUp which);
   void answer_outcomes(Reactor& reactor, const db::FinishedBatch& batch);
   void answer_outcome(Reactor& reactor, const Wait& wait, const db::Outcome& outcome, TimePoint now);
   void answer_waiting(Reactor& reactor, const Wait& wait, const Problem& problem, TimePoint now);
+  void respond(Reactor& reactor, Ticket ticket, Problem problem, std::string_view instance);
   Problem problem_of_outcome(const db::Outcome& outcome);
   Problem nothing_stored();
   Problem outcome_unknown();
   void count(const Problem& problem) { rejected_[static_cast<std::size_t>(problem.kind)].add(); }
   void tell(const Told& told, int status, TimePoint now);
+  Told told_of(const Request& request, Route* route);
+  Told told_of(const Wait& wait, Route*) { return told_of(wait); }
   Told told_of(const Wait& wait) {
     return {
         wait.route->times, "POST", wait.route->settings.path, wait.since, {wait.trace_id.data(), wait.trace_id.size()},
@@ -114,6 +138,7 @@ class Server::Inside final : public http::Service {
   Parts parts_;
   const Duration request_time_;
   std::array<Counter, kProblemKinds> rejected_;
+  const Counter handler_errors_, accept_errors_, resets_;
   const std::shared_ptr<std::atomic<std::size_t>> active_;  // outlives us: metrics are rendered later, too
 
   // The reactor thread's, while there is one.
@@ -124,6 +149,10 @@ class Server::Inside final : public http::Service {
   PreparedEvent event_;
   bool added_ = false;
   bool giving_up_ = false;
+  ErrorBudget budget_;
+  std::optional<Breaker::Pass> probe_;  // of the request being handled, when it tries its route's breaker
+  bool short_of_files_ = false;         // the port's breaker is open: answers end their connections
+  std::atomic<bool> wants_reset_{false};
 
   std::mutex gate_;
   std::unique_ptr<Reactor> reactor_;  // written under gate_ by the one who opens and closes
@@ -132,15 +161,24 @@ class Server::Inside final : public http::Service {
 Server::Inside::Inside(Parts parts)
     : parts_(std::move(parts)),
       request_time_(parts_.settings.service.limits.request),
+      handler_errors_(
+          parts_.metrics.counter("ratchet_service_errors_total", "Errors of level 3's own.", {{"kind", "handler"}})),
+      accept_errors_(
+          parts_.metrics.counter("ratchet_service_errors_total", "Errors of level 3's own.", {{"kind", "accept"}})),
+      resets_(parts_.metrics.counter("ratchet_service_resets_total", "Workers and listener made anew.")),
       active_(std::make_shared<std::atomic<std::size_t>>(0)),
       routes_(parts_.settings.routes, parts_.outboxes, parts_.metrics),
       no_route_(parts_.metrics, ""),
-      reader_(parts_.time, parts_.record_limits, seed_of(parts_.chance)) {
+      reader_(parts_.time, parts_.record_limits, seed_of(parts_.chance)),
+      budget_(routes_.size()) {
   for (std::size_t i = 0; i < kProblemKinds; i++) {
     rejected_[i] = parts_.metrics.rejected(std::string(type_of(static_cast<ProblemKind>(i))));
   }
   const Gauge gauge = parts_.metrics.gauge("http_server_active_requests", "Requests that wait for their commit.");
   parts_.metrics.before_render([gauge, active = active_] { gauge.set(static_cast<double>(active->load())); });
+  routes_.for_each([this](const Route& route) {
+    if (!route.on) set_switch_alarm(route, "by the configuration");
+  });
 }
 
 // ---- the worker of level 3 -----------------------------------------------------------------------------------------
@@ -178,11 +216,22 @@ void Server::Inside::close() {
   forget_all();
 }
 
+Result<Nothing> Server::Inside::reset() {
+  resets_.add();
+  close();
+  return open();
+}
+
 void Server::Inside::forget_all() {
   waiting_.forget_all();
   routes_.none_in_flight();
   active_->store(0);
-  added_ = giving_up_ = false;
+  added_ = giving_up_ = short_of_files_ = false;
+  budget_.reset();
+  probe_.reset();
+  wants_reset_ = false;
+  parts_.alarms.clear(kPortAlarm);
+  routes_.for_each([this](const Route& route) { parts_.alarms.clear(breaker_id(route)); });
 }
 
 void Server::Inside::give_up_soon(GiveUp which) {
@@ -202,8 +251,15 @@ void Server::Inside::finished(std::unique_ptr<db::FinishedBatch> batch) {
 // --------------------------------------------------------------------------------------------
 
 Served Server::Inside::serve(Reactor& reactor, const Request& request) {
+  if (short_of_files_) mind_port();
   if (parts_.health.serve(reactor, request)) return Served::answered;
   Route* const route = routes_.find(request.head.path);
+  Served served = Served::answered;
+  guarded(reactor, request.ticket, route, request, [&] { served = handle(reactor, request, route); });
+  return served;
+}
+
+Served Server::Inside::handle(Reactor& reactor, const Request& request, Route* route) {
   if (route == nullptr) {
     return refuse(reactor, request, nullptr, problem_of(ProblemKind::not_found, "no route has this path"));
   }
@@ -213,13 +269,22 @@ Served Server::Inside::serve(Reactor& reactor, const Request& request) {
     return refuse(reactor, request, route, problem);
   }
   if (const auto problem = not_now(*route)) return refuse(reactor, request, route, *problem);
-  if (const auto problem = take(request, *route)) return refuse(reactor, request, route, *problem);
+  auto problem = too_much(*route);
+  const bool ran = !problem;
+  if (ran) problem = take(request, *route);
+  if (probe_) probed(*route, ran);
+  if (problem) return refuse(reactor, request, route, *problem);
   return Served::deferred;
 }
 
 std::optional<Problem> Server::Inside::not_now(const Route& route) {
   if (giving_up_) return nothing_stored();
-  if (!route.settings.enabled) return problem_of(ProblemKind::route_off, "an operator has switched this route off");
+  if (!route.on.load(std::memory_order_relaxed))
+    return problem_of(ProblemKind::route_off, "an operator has switched this route off");
+  return breaker_open(route);
+}
+
+std::optional<Problem> Server::Inside::too_much(const Route& route) {
   if (route.settings.max_in_flight > 0 && route.in_flight >= route.settings.max_in_flight) {
     auto problem =
         problem_of(ProblemKind::bulkhead, "nothing was stored: too many requests of this route wait for their commit");
@@ -236,13 +301,110 @@ std::optional<Problem> Server::Inside::not_now(const Route& route) {
   return std::nullopt;
 }
 
+// A request that may pass though the breaker is not closed is its probe.
+std::optional<Problem> Server::Inside::breaker_open(const Route& route) {
+  probe_.reset();
+  if (budget_.is_closed(route.index)) return std::nullopt;
+  const TimePoint now = parts_.time.now();
+  probe_ = budget_.ask(route.index, now, parts_.chance());
+  if (probe_ || budget_.is_closed(route.index)) return std::nullopt;
+  const Duration left = budget_.closed_until(route.index) - now;
+  return with_retry(problem_of(ProblemKind::breaker_open, "nothing was stored: this route failed too often of late"),
+                    std::max(kRetrySoon, static_cast<int>(std::chrono::ceil<seconds>(left).count())));
+}
+
+// ---- the error budget (error_budget.hpp) ---------------------------------------------------------------------------
+
+// An exception that leaves a handler says nothing about the next request, but everything about this one.
+// `of`: what the handler works on, a request or a wait.
+template <class Of, class F>
+void Server::Inside::guarded(Reactor& reactor, Ticket ticket, Route* route, const Of& of, F&& handler) {
+  try {
+    handler();
+  } catch (const std::exception& error) {
+    handler_failed(reactor, ticket, route, told_of(of, route), error.what());
+  }
+}
+
+void Server::Inside::handler_failed(Reactor& reactor, Ticket ticket, Route* route, const Told& told, const char* what) {
+  const TimePoint now = parts_.time.now();
+  const auto probe = std::exchange(probe_, std::nullopt);
+  try {
+    handler_errors_.add();
+    if (route != nullptr) note(*route, budget_.failed(route->index, probe, now, parts_.chance()));
+    parts_.log.error("a handler failed", {{"path", std::string(told.path)}, {"what", what}});
+    auto problem = problem_of(ProblemKind::internal_error,
+                              "it is not known what became of the request: send it again with the same "
+                              "Idempotency-Key, or ce-source and ce-id");
+    problem.close = true;
+    count(problem);
+    tell(told, problem.status, now);
+    answer(reactor, ticket, problem, told.path);
+  } catch (const std::exception&) {  // not even memory for that answer
+    reactor.abandon(ticket);
+  }
+}
+
+void Server::Inside::probed(const Route& route, bool ran) {
+  const auto probe = *std::exchange(probe_, std::nullopt);
+  const auto outcome = ran ? Breaker::Call::good : Breaker::Call::nothing;
+  note(route, budget_.probed(route.index, probe, outcome, parts_.time.now(), parts_.chance()));
+}
+
+void Server::Inside::note(const Route& route, Breaker::Change change) {
+  if (change == Breaker::Change::opened) {
+    if (budget_.wants_reset()) wants_reset_ = true;
+    parts_.alarms.set(breaker_id(route), "route " + route.settings.path + " rests: its handler failed too often",
+                      "the log names each failure (\"a handler failed\"); it tries again by itself");
+  } else if (change == Breaker::Change::closed) {
+    parts_.alarms.clear(breaker_id(route));
+  }
+}
+
+void Server::Inside::accept_failed(Reactor&, int error) {
+  accept_errors_.add();
+  if (budget_.accept_failed(parts_.time.now(), parts_.chance()) != Breaker::Change::opened) return;
+  short_of_files_ = true;
+  if (budget_.wants_reset()) wants_reset_ = true;
+  parts_.alarms.set(kPortAlarm, "connections cannot be accepted: " + std::generic_category().message(error),
+                    "raise LimitNOFILE (or memory), or lower service.limits.connections");
+}
+
+void Server::Inside::mind_port() {
+  short_of_files_ = budget_.port_is_open(parts_.time.now(), parts_.chance());
+  if (!short_of_files_) parts_.alarms.clear(kPortAlarm);
+}
+
+// ---- the kill switch -----------------------------------------------------------------------------------------------
+
+bool Server::Inside::switch_route(std::string_view path, bool on, const std::string& why) {
+  Route* const route = routes_.find(path);
+  if (route == nullptr) return false;
+  route->on = on;
+  parts_.log.notice(on ? "route switched on" : "route switched off", {{"route", std::string(path)}, {"why", why}});
+  if (on) {
+    parts_.alarms.clear(switch_id(*route));
+  } else {
+    set_switch_alarm(*route, why);
+  }
+  return true;
+}
+
+void Server::Inside::set_switch_alarm(const Route& route, const std::string& why) {
+  parts_.alarms.set(switch_id(route), "route " + route.settings.path + " is switched off " + why,
+                    "ratchetctl route on " + route.settings.path);
+}
+
+// ---- requests, outcomes --------------------------------------------------------------------------------------------
+
 // Empty: the event is in the commit queue, and its request waits.
 std::optional<Problem> Server::Inside::take(const Request& request, Route& route) {
   if (auto problem = reader_.read(route.settings, request, event_)) return problem;
   const Outbox* const outbox = route.usable();
   if (outbox == nullptr) return not_connected(route);
   Wait& wait = waiting_.begin(request.ticket, route);
-  const auto added = outbox->commits.add(event_.event, wait.token);
+  wait.peer.clear();
+  const auto added = queue(*outbox, request, wait);
   if (!added) {
     waiting_.end(wait);
     if (added.error() == db::AddError::queue_full) {
@@ -256,7 +418,6 @@ std::optional<Problem> Server::Inside::take(const Request& request, Route& route
   wait.place = *added;
   wait.since = request.deadline - request_time_;
   event_.trace_id.copy(wait.trace_id.data(), wait.trace_id.size());
-  if (parts_.settings.log.access) wait.peer = request.peer;
   active_->store(waiting_.size(), std::memory_order_relaxed);
   added_ = true;
   return std::nullopt;
@@ -279,15 +440,33 @@ Problem Server::Inside::not_connected(const Route& route) {
   return with_retry(problem_of(ProblemKind::not_connected, "nothing was stored: not connected to pool " + names), wait);
 }
 
+// After the event is queued nothing may throw: its outcome must find who waits for it.
+Result<std::uint64_t, db::AddError> Server::Inside::queue(const Outbox& outbox, const Request& request, Wait& wait) {
+  try {
+    if (parts_.settings.log.access) wait.peer = request.peer;
+    return outbox.commits.add(event_.event, wait.token);
+  } catch (...) {  // no memory: the handler has failed, and nobody waits
+    waiting_.end(wait);
+    throw;
+  }
+}
+
 Served Server::Inside::refuse(Reactor& reactor, const Request& request, Route* route, const Problem& problem) {
   count(problem);
+  tell(told_of(request, route), problem.status, parts_.time.now());
+  respond(reactor, request.ticket, problem, request.head.path);
+  return Served::answered;
+}
+
+Server::Inside::Told Server::Inside::told_of(const Request& request, Route* route) {
   const auto trace = request.head.header("traceparent");
   const bool traced = trace && is_trace_parent(*trace);
-  tell({route != nullptr ? route->times : no_route_, request.head.method, request.head.path,
-        request.deadline - request_time_, traced ? trace->substr(3, 32) : std::string_view(), request.peer},
-       problem.status, parts_.time.now());
-  answer(reactor, request.ticket, problem, request.head.path);
-  return Served::answered;
+  return {route != nullptr ? route->times : no_route_,
+          request.head.method,
+          request.head.path,
+          request.deadline - request_time_,
+          traced ? trace->substr(3, 32) : std::string_view(),
+          request.peer};
 }
 
 void Server::Inside::turn_ended(Reactor&) {
@@ -305,7 +484,8 @@ void Server::Inside::answer_outcomes(Reactor& reactor, const db::FinishedBatch& 
     const Wait wait = std::move(*found);
     waiting_.end(*found);
     active_->store(waiting_.size(), std::memory_order_relaxed);
-    if (!wait.answered) answer_outcome(reactor, wait, outcome, now);
+    if (wait.answered) continue;
+    guarded(reactor, wait.ticket, wait.route, wait, [&] { answer_outcome(reactor, wait, outcome, now); });
   }
 }
 
@@ -315,13 +495,18 @@ void Server::Inside::answer_outcome(Reactor& reactor, const Wait& wait, const db
     return answer_waiting(reactor, wait, problem_of_outcome(outcome), now);
   }
   tell(told_of(wait), 202, now);
-  reactor.answer(wait.ticket, {202, "application/json", outcome.reply, replayed ? kReplayed : "", false});
+  reactor.answer(wait.ticket, {202, "application/json", outcome.reply, replayed ? kReplayed : "", short_of_files_});
 }
 
 void Server::Inside::answer_waiting(Reactor& reactor, const Wait& wait, const Problem& problem, TimePoint now) {
   count(problem);
   tell(told_of(wait), problem.status, now);
-  answer(reactor, wait.ticket, problem, wait.route->settings.path);
+  respond(reactor, wait.ticket, problem, wait.route->settings.path);
+}
+
+void Server::Inside::respond(Reactor& reactor, Ticket ticket, Problem problem, std::string_view instance) {
+  problem.close = problem.close || short_of_files_;
+  answer(reactor, ticket, problem, instance);
 }
 
 Problem Server::Inside::nothing_stored() {
@@ -385,7 +570,8 @@ void Server::Inside::give_up_one(Reactor& reactor, Wait& found, TimePoint now, G
     return;
   }
   active_->store(waiting_.size(), std::memory_order_relaxed);
-  answer_waiting(reactor, wait, withdrawn ? nothing_stored() : outcome_unknown(), now);
+  guarded(reactor, wait.ticket, wait.route, wait,
+          [&] { answer_waiting(reactor, wait, withdrawn ? nothing_stored() : outcome_unknown(), now); });
 }
 
 void Server::Inside::tell(const Told& told, int status, TimePoint now) {
@@ -409,6 +595,11 @@ http::Reactor* Server::reactor() noexcept { return inside_->reactor(); }
 std::uint64_t Server::requests() { return inside_->requests(); }
 bool Server::alive(TimePoint now) { return inside_->alive(now); }
 void Server::close() { inside_->close(); }
+bool Server::wants_reset() const noexcept { return inside_->wants_reset(); }
+Result<Nothing> Server::reset() { return inside_->reset(); }
+bool Server::switch_route(std::string_view path, bool on, const std::string& why) {
+  return inside_->switch_route(path, on, why);
+}
 void Server::give_up_queued() { inside_->give_up_soon(GiveUp::queued); }
 void Server::give_up_all() { inside_->give_up_soon(GiveUp::all); }
 void Server::finished(std::unique_ptr<db::FinishedBatch> batch) { inside_->finished(std::move(batch)); }

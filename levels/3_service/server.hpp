@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "config/settings.hpp"
+#include "levels/0_baseline/alarm_board.hpp"
 #include "levels/0_baseline/health.hpp"
 #include "levels/0_baseline/reactor.hpp"
 #include "levels/1_database/group_commit.hpp"
@@ -25,6 +26,7 @@ class Server final : public db::CommitSink {
     Log& log;
     Metrics& metrics;
     std::function<double()> chance;  // uniform in [0, 1); seeds ids and hashes
+    AlarmBoard& alarms;
   };
   // To be given to all `commits` as their sink. They must have been stopped before this is destroyed.
   explicit Server(Parts parts);
@@ -33,6 +35,15 @@ class Server final : public db::CommitSink {
   // One worker thread at a time.
   Result<Nothing> open();  // level 3's raise: binds, listens, serves
   void close();            // who still waits is told what is known; idempotent
+
+  // Its own errors have used up what closing connections and resting routes can do: reset() is due. Any thread.
+  bool wants_reset() const noexcept;
+  // Workers and listener anew, as close() and open(), with a new error budget. Same thread as those.
+  Result<Nothing> reset();
+
+  // The kill switch of a route: off answers 503 route-off, with an alarm, until it is switched on or the process ends.
+  // `why`: for people. False: no route has this path. Any thread, also while closed.
+  bool switch_route(std::string_view path, bool on, const std::string& why);
 
   // The fall by fault: from now on events are refused, and those not yet begun to be committed are withdrawn and
   // answered nothing-stored. Returns at once; nothing while closed. Same thread as open and close.

@@ -12,14 +12,15 @@ bool same(http::Ticket a, http::Ticket b) noexcept {
 }  // namespace
 
 Wait& Waiting::begin(http::Ticket ticket, Route& route) {
+  if (ticket.connection >= by_connection_.size()) by_connection_.resize(ticket.connection + 1);
   if (free_.empty()) {
-    free_.push_back(static_cast<std::uint32_t>(places_.size()));
-    places_.emplace_back();
+    if (places_.size() == places_.capacity()) places_.reserve(2 * places_.size() + 1);
     free_.reserve(places_.capacity());  // end() must not need memory
+    places_.emplace_back();
+    free_.push_back(static_cast<std::uint32_t>(places_.size() - 1));
   }
   const std::uint32_t at = free_.back();
   free_.pop_back();
-  if (ticket.connection >= by_connection_.size()) by_connection_.resize(ticket.connection + 1);
   by_connection_[ticket.connection] = at + 1;
   if (++turn_ == 0) turn_ = 1;
   Wait& wait = places_[at];

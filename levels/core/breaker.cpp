@@ -51,6 +51,7 @@ void Breaker::settle(TimePoint now, double chance) noexcept {
   if (state_ == State::probing && now >= until_) open(until_, chance);
   if (closed_at_ && now - *closed_at_ >= settings_.window) {
     length_ = settings_.open;
+    openings_ = 0;
     closed_at_.reset();
   }
 }
@@ -80,6 +81,7 @@ void Breaker::open(TimePoint at, double chance) noexcept {
   length_ = std::min(settings_.cap, length_ * 2);
   state_ = State::open;
   ++turn_;
+  ++openings_;
   closed_at_.reset();
 }
 

@@ -61,6 +61,9 @@ class Breaker {
   // Until when it is no use to ask; the past when closed.
   TimePoint closed_until() const noexcept;
 
+  // How often it has opened in a row without having been closed for a whole window in between; 0 when closed.
+  unsigned openings() const noexcept { return state_ == State::closed ? 0 : openings_; }
+
   // As new.
   void reset() noexcept { *this = Breaker(settings_); }
 
@@ -85,6 +88,7 @@ class Breaker {
   std::uint64_t turn_ = 1;              // each change of state is another
   Duration length_;                     // of the next opening
   TimePoint until_ = TimePoint::min();  // open: its end; probing: the lease's
+  unsigned openings_ = 0;               // in a row
   std::optional<TimePoint> closed_at_;  // after having been open
   std::array<Part, static_cast<std::size_t>(kParts)> parts_{};
 };

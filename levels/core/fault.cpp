@@ -40,6 +40,8 @@ std::string_view to_string(FaultKind kind) noexcept {
       return "address_in_use";
     case FaultKind::out_of_files:
       return "out_of_files";
+    case FaultKind::service_errors:
+      return "service_errors";
     case FaultKind::cancelled:
       return "cancelled";
     case FaultKind::unknown:
@@ -69,6 +71,7 @@ bool needs_a_person(FaultKind kind) noexcept {
     case FaultKind::broker_fatal:
     case FaultKind::address_in_use:
     case FaultKind::out_of_files:
+    case FaultKind::service_errors:
     case FaultKind::cancelled:
     case FaultKind::unknown:
       return false;

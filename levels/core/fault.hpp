@@ -31,6 +31,7 @@ enum class FaultKind : std::uint8_t {
   broker_fatal,          // librdkafka's FATAL: the producer must be made anew
   address_in_use,        // the port is taken
   out_of_files,          // EMFILE, ENFILE, ENOBUFS
+  service_errors,        // level 3's own error budget is spent
   cancelled,             // we stopped waiting ourselves (stop, or a fault below)
   unknown,               // counted, never ignored
 };

@@ -47,6 +47,9 @@ constexpr std::array kRows{
     Row{FaultKind::out_of_files,
         "Raise LimitNOFILE (or the machine's fs.file-max), or lower service.limits.connections; for threads, "
         "TasksMax."},
+    Row{FaultKind::service_errors,
+        "The log names each error (\"a handler failed\", \"cannot accept connections\"): mend its cause, or report "
+        "it."},
     Row{FaultKind::cancelled, "Nothing: we broke it off ourselves, and it is tried again."},
     Row{FaultKind::unknown, "Not a fault that is known here: read its text and the server's log, and report the line."},
 };

@@ -78,6 +78,24 @@ def test_hold_release_drain_and_relay_pause(daemon, kafka):
     assert kafka.consume("orders", lambda rs: len(rs) == 1)
 
 
+@pytest.mark.sanitized
+def test_a_route_is_switched_off_and_on_while_it_serves(daemon):
+    done = daemon.ctl("route", "off", "/events/orders", "--reason", "a loop in the shop")
+    assert "is off" in done.stdout
+    status, headers, body = daemon.post("/events/orders", {"customer": "c"})
+    assert status == 503 and json.loads(body)["type"] == "urn:ratchetd:problem:route-off"
+    wait_for("shown", lambda: "route.off./events/orders" in daemon.ctl("status").stdout)
+    assert "a loop in the shop" in daemon.ctl("status").stdout
+    assert daemon.metric("ratchet_rejected_total", reason="route-off") == 1
+    assert daemon.held() == 3 and daemon.get("/ready")[0] == 200
+    assert daemon.ctl("route", "on", "/events/orders").returncode == 0
+    assert daemon.post("/events/orders", {"customer": "c"})[0] == 202
+    wait_for("cleared", lambda: not [a for a in daemon.levels()["alarms"] if a["id"].startswith("route.")])
+    wrong = daemon.ctl("route", "off", "/nowhere", check=False)
+    assert wrong.returncode == 1 and "/nowhere" in wrong.stderr
+    assert daemon.ctl("route", "away", "/events/orders", check=False).returncode == 64
+
+
 def test_sighup_is_logged_and_changes_nothing(daemon):
     import signal
     daemon.process.send_signal(signal.SIGHUP)

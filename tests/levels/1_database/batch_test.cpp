@@ -2,6 +2,8 @@
 
 #include <rapidcheck.h>
 
+#include <stdexcept>
+
 #include "tests/support/catch.hpp"
 
 using namespace ratchet::db;
@@ -130,4 +132,20 @@ TEST_CASE("batch: walked row by row, each row is a batch of its own") {
       RC_ASSERT(std::string(batch.replies().element(reply_at)) == row.reply);
     }
   }));
+}
+
+TEST_CASE("batch: an event that cannot be taken whole leaves no trace") {
+  Made good;
+  good.topic = "t";
+  good.headers = "{}";
+  good.id = Uuid{};
+  Batch expected = of({good, good});
+  Batch batch = of({good});
+  Event too_large = good.event();
+  too_large.payload = std::string_view(good.topic.data(), std::string().max_size());  // more than there can be memory
+  CHECK_THROWS_AS(batch.add(too_large, 7), std::length_error);
+  CHECK(batch.rows() == 1);
+  batch.add(good.event(), 1);
+  CHECK(sent(batch) == sent(expected));
+  CHECK(batch.tokens() == expected.tokens());
 }

@@ -233,7 +233,7 @@ TEST_CASE("event_route: nothing of one request is seen in the next") {
 
 TEST_CASE("waiting: an outcome finds its own request, or none") {
   Metrics metrics;
-  service::Route route(route_with(), metrics);
+  service::Route route(route_with(), 0, metrics);
   service::Waiting waiting;
   const auto first = waiting.begin({3, 1}, route).token;
   const auto second = waiting.begin({4, 1}, route).token;

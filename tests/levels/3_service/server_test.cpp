@@ -435,7 +435,7 @@ TEST_CASE("server: a taken port is a failed raise that leaves nothing behind") {
   {
     Health health(gateway.board, gateway.world.time, 503);
     service::Server second({settings, health, {{"main", gateway.committing.commits, [] { return false; }}}, gateway.limits,
-                            gateway.world.time, gateway.world.log, gateway.world.metrics, [] { return 0.5; }});
+                            gateway.world.time, gateway.world.log, gateway.world.metrics, [] { return 0.5; }, gateway.world.alarms});
     const auto opened = second.open();
     REQUIRE_FALSE(opened);
     CHECK(opened.error().kind == FaultKind::address_in_use);
@@ -458,7 +458,7 @@ TEST_CASE("server: the access log has one line per request, with its trace, and 
   {
     Log log({LogFormat::text, 6, true}, gateway.world.time, ends[1]);
     service::Server server({settings, gateway.health, {{"main", gateway.committing.commits, [] { return false; }}}, gateway.limits,
-                            gateway.world.time, log, gateway.world.metrics, [] { return 0.5; }});
+                            gateway.world.time, log, gateway.world.metrics, [] { return 0.5; }, gateway.world.alarms});
     gateway.server.close();
     gateway.stop_commits(Leave::asked);
     gateway.committing.commits.set_sink(&server);
@@ -487,4 +487,20 @@ TEST_CASE("server: the access log has one line per request, with its trace, and 
   CHECK(text.find("127.0.0.1") != std::string::npos);
   CHECK(text.find("/nowhere") != std::string::npos);
   CHECK(text.find("/ready") == std::string::npos);
+}
+
+TEST_CASE("server: a route that rests after failures serves again by one request that tries it, and nothing else rests") {
+  Gateway gateway;
+  gateway.handlers_fail = true;
+  for (int i = 0; i < 5; ++i)
+    CHECK(problem_type(gateway.post("/events/any", "{}")) == "internal-error");
+  gateway.handlers_fail = false;
+  CHECK(problem_type(gateway.post("/events/any", "{}")) == "breaker-open");
+  CHECK(gateway.post("/events/orders", R"({"customer":1})").status == 202);
+  CHECK(gateway.world.alarms.list().at(0).id == "route.breaker./events/any");
+  REQUIRE(eventually([&] { return gateway.post("/events/any", "{}").status == 202; }));
+  CHECK(gateway.world.alarms.list().empty());
+  CHECK(gateway.post("/events/any", "{}").status == 202);
+  CHECK(gateway.count() == "3");
+  CHECK(gateway.nobody_waits());
 }

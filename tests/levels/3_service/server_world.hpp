@@ -102,9 +102,20 @@ class Gateway {
   StatusBoard board;
   Health health{board, world.time, 503};
   kafka::RecordLimits limits;
-  std::atomic<bool> behind{false};
-  service::Server server{{settings, health, {{"main", committing.commits, [this] { return behind.load(); }}}, limits, world.time,
-                          world.log, world.metrics, [] { return 0.123; }}};
+  std::atomic<bool> behind{false}, handlers_fail{false};
+  bool is_behind() const {
+    if (handlers_fail) throw std::runtime_error("planted");
+    return behind;
+  }
+  service::Server server{{settings,
+                          health,
+                          {{"main", committing.commits, [this] { return is_behind(); }}},
+                          limits,
+                          world.time,
+                          world.log,
+                          world.metrics,
+                          [] { return 0.123; },
+                          world.alarms}};
   std::uint16_t port = 0;
 };
 

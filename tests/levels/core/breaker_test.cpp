@@ -201,8 +201,10 @@ TEST_CASE("breaker: the time open doubles up to its cap and is as at first only 
   BreakerSettings settings;
   Breaker breaker = opened(settings);
   TimePoint now = kNow;
+  unsigned openings = 0;
   for (const int length : {5, 10, 20, 40, 60, 60}) {
     CHECK(breaker.closed_until() == now + seconds(length));
+    CHECK(breaker.openings() == ++openings);
     now = breaker.closed_until();
     const auto probe = breaker.ask(now, 0);
     REQUIRE(probe);
@@ -211,10 +213,12 @@ TEST_CASE("breaker: the time open doubles up to its cap and is as at first only 
   for (const bool settled : {false, true}) {
     now = breaker.closed_until();
     breaker.done(*breaker.ask(now, 0), Call::good, {}, now, 0);
+    CHECK(breaker.openings() == 0);
     now += settled ? settings.window : settings.window - milliseconds(1);
     for (int i = 0; i < 5; ++i)
       breaker.failed(now, 0);
     CHECK(breaker.closed_until() == now + (settled ? settings.open : settings.cap));
+    CHECK(breaker.openings() == (settled ? 1 : 8));
   }
 }
 
