@@ -47,6 +47,14 @@ void connections(const Settings& settings, const Sound& sound, const Report& rep
   }
 }
 
+void vital_pools(const Settings& settings, const Sound& sound, const Report& report) {
+  for (const auto& [name, pool] : settings.pools) {
+    const std::string pointer = "/database/pools/" + name + "/vital/exit_after_s";
+    if (!sound(pointer) || pool.required || pool.vital == seconds{0}) continue;
+    report({pointer, std::to_string(pool.vital.count()), "0, or a pool that is `required`"});
+  }
+}
+
 void commit_queue(const Settings& settings, const Sound& sound, const Report& report) {
   if (!sound("/outbox/queue_bytes") || !sound("/service/limits/body_bytes")) return;
   if (settings.outbox.queue_bytes >= settings.service.limits.body_bytes) return;
@@ -61,6 +69,7 @@ void check_together(const Settings& settings, const Sound& sound, const Report& 
   drain_budget(settings, sound, report);
   connections(settings, sound, report);
   commit_queue(settings, sound, report);
+  vital_pools(settings, sound, report);
 }
 
 }  // namespace ratchet

@@ -128,7 +128,12 @@ void database(Rows& t) {
   t.add("/database/pools/*/lifetime_s", Shape::integer, "The age at which a connection is replaced, give or take 20 %.")
       .at([](const Place& p) { return &p.pool->lifetime; })
       .in(1, 86'400);
-  t.add("/database/pools/*/vital", Shape::ignored, "", kLater);
+  t.add("/database/pools/*/vital", Shape::object, "Whether the process may exit because of this database.");
+  t.add("/database/pools/*/vital/exit_after_s", Shape::integer,
+        "Missed for so long, while nothing below is, the process leaves in order with exit code 75, to be started anew "
+        "or elsewhere. 0: never; it goes on trying.")
+      .at([](const Place& p) { return &p.pool->vital; })
+      .in(0, 604'800);
   t.add("/database/pools/*/search_path", Shape::ignored, "", kLater);
 }
 
@@ -171,7 +176,11 @@ void broker(Rows& t) {
         "The largest record (key, headers and value), where the broker does not tell the topic's own limit.")
       .at([](const Place& p) { return &p.settings->broker.max_record_bytes; })
       .in(kKiB, 100 * kMiB);
-  t.add("/broker/vital", Shape::ignored, "", kLater);
+  t.add("/broker/vital", Shape::object, "Whether the process may exit because of Kafka.");
+  t.add("/broker/vital/exit_after_s", Shape::integer,
+        "Missed for so long, while the database is not, the process leaves in order with exit code 75. 0: never.")
+      .at([](const Place& p) { return &p.settings->broker.vital; })
+      .in(0, 604'800);
 }
 
 void service(Rows& t) {

@@ -37,6 +37,7 @@ struct PoolSettings {
   milliseconds lease_wait{1000};   // a caller's wait for a free connection
   milliseconds statement{5000};    // statement_timeout, and the patience of our own watchdog
   seconds lifetime{1800};          // of a connection, +-20 %
+  seconds vital{0};                // missed for so long: the process exits; 0: never
 };
 
 enum class OnLoss { fall, ride };
@@ -47,6 +48,7 @@ struct BrokerSettings {
   std::map<std::string, Secret> secret_properties;  // the same, values read when the producer is made
   OnLoss on_loss = OnLoss::fall;
   std::size_t max_record_bytes = 1'000'000;  // where the broker does not tell its own limit
+  seconds vital{0};                          // missed for so long: the process exits; 0: never
 };
 
 struct DrainSettings {

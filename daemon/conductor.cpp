@@ -16,6 +16,7 @@ constexpr Duration kFall = std::chrono::seconds(3);            // by a fault, al
 constexpr Duration kOverrunAlarm = std::chrono::seconds(2);    // of a call's patience
 constexpr Duration kOverrunEnd = std::chrono::seconds(10);     // of a call's patience
 constexpr Duration kStopOverrunEnd = std::chrono::seconds(1);  // of the whole stop
+constexpr int kExitVital = 75;
 
 void say(std::string_view evidence) {
   const std::string line = "ratchetd: " + std::string(evidence) + "\n";
@@ -76,6 +77,7 @@ void Conductor::turn(Mailbox::Mail mail) {
   if (rests() && now >= state_.wake_at) feed(ladder::Wake{});
 
   watch_overruns(now);
+  watch_vital(now);
   chronicle_.look(state_, now);
   parts_.log.say_repeats();
   publish(now);
@@ -253,6 +255,19 @@ void Conductor::watch_overruns(TimePoint now) {
   }
   if (stop_overran)
     parts_.last_resort.leave("the stop has overrun drain.total_ms by 1 s, at level " + std::to_string(state_.held));
+}
+
+// The only way in which the environment ends the process, and only where the operator has said so.
+void Conductor::watch_vital(TimePoint now) {
+  for (int level = 1; level <= kTopLevel; ++level) {
+    const bool missed = !state_.stopping && level <= state_.ceiling && level == state_.held + 1;
+    if (!parts_.vital[static_cast<std::size_t>(level)].is_over(missed, now)) continue;
+    const std::string name(parts_.levels[static_cast<std::size_t>(level - 1)]->name());
+    parts_.log.error("a vital level is missed for too long: leaving with exit code 75",
+                     {{"level", std::to_string(level)}, {"name", name}});
+    exit_code_ = kExitVital;
+    begin_stop("vital " + name);
+  }
 }
 
 void Conductor::publish(TimePoint now) {

@@ -32,6 +32,7 @@
 #include "levels/0_baseline/metrics.hpp"
 #include "levels/0_baseline/status_board.hpp"
 #include "levels/core/backoff.hpp"
+#include "levels/core/vital.hpp"
 
 namespace ratchet {
 
@@ -82,6 +83,7 @@ class Conductor {
     DrainSettings drain;
     BackoffSettings backoff{};
     Duration alarm_after = std::chrono::seconds(15);          // not held though wanted
+    std::array<Vital, kTopLevel + 1> vital{};                 // by level; default: no level ends the process
     std::function<void(const Status&, TimePoint)> on_turn{};  // each turn of the loop, at least each second: systemd
     std::function<void()> on_hangup{};                        // SIGHUP
     std::function<std::uint64_t()> cut_requests{};            // for the summary line
@@ -101,6 +103,8 @@ class Conductor {
   Duration nap() const;
   // The stop has been carried out: no turn any more.
   bool exited() const noexcept { return state_.exited; }
+  // 0, or 75 when it stopped by itself because a vital level was missed for too long.
+  int exit_code() const noexcept { return exit_code_; }
   // Tells how the stop went.
   void sum_up();
 
@@ -129,6 +133,7 @@ class Conductor {
   Duration rest(int level, FaultKind kind);
   bool rests() const;  // before the next raise
   void watch_overruns(TimePoint now);
+  void watch_vital(TimePoint now);
   void publish(TimePoint now);
 
   Parts parts_;
@@ -143,6 +148,7 @@ class Conductor {
   unsigned stops_ = 0;
   bool in_haste_ = false;
   bool raise_hurried_ = false;
+  int exit_code_ = 0;
 };
 
 }  // namespace ratchet

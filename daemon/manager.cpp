@@ -21,7 +21,7 @@ int Manager::run() {
     conductor_.turn(mailbox_.wait(conductor_.nap()));
   mailbox_.close();
   conductor_.sum_up();
-  return 0;
+  return conductor_.exit_code();
 }
 
 void Manager::nudge() {

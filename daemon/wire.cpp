@@ -26,6 +26,17 @@ std::vector<std::string> topics_of(const std::vector<EventRoute>& routes) {
   return topics;
 }
 
+// The shortest time that any pool of level 1 asks for; one that is not required is not part of it.
+std::array<Vital, kTopLevel + 1> vital_levels(const Settings& settings) {
+  std::array<Vital, kTopLevel + 1> vital;
+  seconds least{0};
+  for (const auto& [name, pool] : settings.pools)
+    if (pool.required && pool.vital > seconds(0) && (least == seconds(0) || pool.vital < least)) least = pool.vital;
+  vital[1] = Vital(least);
+  vital[2] = Vital(settings.broker.vital);
+  return vital;
+}
+
 // Two daemons with a copied instance name must not take each other's lease.
 std::string relay_owner(const std::string& instance, const std::function<double()>& chance) {
   static constexpr char kHex[] = "0123456789abcdef";
@@ -149,6 +160,7 @@ class Daemon::Inside {
         .alarms = alarms,
         .board = board,
         .drain = settings.service.drain,
+        .vital = vital_levels(settings),
         .on_turn = [this](const Status& status, TimePoint now) { turn(status, now); },
         .on_hangup =
             [this] { log.notice("SIGHUP: this version reads its configuration at start only; restart to change it"); },

@@ -89,6 +89,8 @@ TEST_CASE("load: values reach their fields") {
   json["database"]["pools"]["main"]["lifetime_s"] = 77;
   json["outbox"]["max_bytes"] = 5'000'000'000;
   json["routes"][0]["enabled"] = false;
+  json["database"]["pools"]["main"]["vital"] = {{"exit_after_s", 60}};
+  json["broker"]["vital"] = {{"exit_after_s", 3600}};
   const Settings s = good(test::load(json));
   CHECK(s.service.drain.code == 404);
   CHECK(s.service.drain.total == milliseconds{9000});
@@ -100,9 +102,22 @@ TEST_CASE("load: values reach their fields") {
   CHECK(s.pools.at("main").lifetime == seconds{77});
   CHECK(s.outbox.max_bytes == 5'000'000'000U);
   CHECK_FALSE(s.routes[0].enabled);
+  CHECK(s.pools.at("main").vital == seconds{60});
+  CHECK(s.broker.vital == seconds{3600});
+  CHECK(good(test::load(test::smallest())).broker.vital == seconds{0});
   CHECK(good(load_with("/service/drain/lb_wait", "none")).service.drain.lb_wait == milliseconds{0});
   CHECK(good(load_with("/log/level", "error")).log.level == 3);
   CHECK(good(load_with("/service/listen", "[0:0::1]:80")).service.listen.host == "::1");
+}
+
+TEST_CASE("load: a pool that is not required cannot be vital") {
+  Json json = test::smallest();
+  json["database"]["pools"].begin().value()["outbox"] = true;
+  json["database"]["pools"]["spare"] = {
+      {"dsn", "host=b"}, {"required", false}, {"outbox", false}, {"vital", {{"exit_after_s", 60}}}};
+  const Loaded loaded = test::load(json);
+  REQUIRE(loaded.mistakes.size() == 1);
+  CHECK(loaded.mistakes.front().pointer == "/database/pools/spare/vital/exit_after_s");
 }
 
 TEST_CASE("load: five mistakes give five pointers at once, each with its line") {
@@ -189,8 +204,6 @@ TEST_CASE("load: what this version does not have is refused, never ignored") {
   refused("/routes/0/path", "/orders/{id}");
   refused("/routes/0/key", ":row.id");
   refused("/routes/0/type", ":header.x-type");
-  refused("/database/pools/main/vital", {{"exit_after_s", 60}});
-  refused("/broker/vital", {{"exit_after_s", 60}});
   refused("/service/registrars", Json::array({{{"type", "haproxy-agent"}, {"listen", "0.0.0.0:8082"}}}));
   good(load_with("/service/registrars", Json::array()));
   good(load_with("/broker/on_loss", "ride"));

@@ -38,7 +38,7 @@ struct Bench {
   std::atomic<int> exit_code{-1};
   std::thread thread;
 
-  explicit Bench(DrainSettings drain = {}) {
+  explicit Bench(DrainSettings drain = {}, std::array<Vital, kTopLevel + 1> vital = {}) {
     Manager::LastResort last_resort;
     last_resort.abort = [this](std::string_view) { ++aborted; };
     last_resort.leave = [this](std::string_view) { ++left; };
@@ -53,6 +53,7 @@ struct Bench {
                                                        .alarms = alarms,
                                                        .board = board,
                                                        .drain = drain,
+                                                       .vital = vital,
                                                        .on_hangup = [this] { ++hangups; },
                                                        .cut_requests = [] { return std::uint64_t{2}; },
                                                        .last_resort = last_resort},
@@ -579,4 +580,64 @@ TEST_CASE("manager: torn down in the middle of a raise it leaves nothing behind"
   CHECK(bench.journal.count("release 1") == 1);
   CHECK(bench.journal.count("release 2") == 1);
   CHECK(bench.journal.count("release 3") == 0);
+}
+
+TEST_CASE("manager: without `vital` no outage ends the process, however long") {
+  Bench bench;
+  bench.database.raises_fail(FaultKind::refused, "database main: connection refused");
+  bench.run();
+  REQUIRE(bench.reaches([](const Status& s) { return of(s, 1).attempts >= 1; }));
+  bench.advance(std::chrono::hours(100));
+  bench.full_turn();
+  CHECK(bench.exit_code == -1);
+  CHECK(bench.status()->doing == Doing::climbing);
+}
+
+TEST_CASE("manager: a vital level that is missed for its time ends the process in order, with code 75 and a line") {
+  Bench bench({}, {Vital(), Vital(), Vital(seconds(60)), Vital()});
+  bench.broker.raises_fail(FaultKind::refused, "broker: refused");
+  bench.run();
+  REQUIRE(bench.holds(1));
+  bench.full_turn();
+  bench.advance(milliseconds(59'999));
+  bench.full_turn();
+  CHECK(bench.exit_code == -1);
+  bench.advance(milliseconds(1));
+  REQUIRE(bench.exits());
+  bench.thread.join();
+  CHECK(bench.exit_code == 75);
+  CHECK(bench.journal.has("drain asked 1"));
+  CHECK(bench.logged("exit code 75") == 1);
+}
+
+TEST_CASE("manager: a vital level is not blamed for one below it, for a hold, or for an outage that ended in time") {
+  Bench bench({}, {Vital(), Vital(), Vital(seconds(60)), Vital()});
+  bench.run();
+  REQUIRE(bench.serves());
+  bench.database.raises_fail(FaultKind::refused, "database main: connection refused");
+  bench.mailbox.report(bench.database.fault(FaultKind::connection_lost, "gone"));
+  REQUIRE(bench.holds(0));
+  bench.advance(seconds(61));
+  bench.full_turn();
+  bench.advance(seconds(61));
+  bench.full_turn();
+  bench.database.raises(Manner::well);
+  REQUIRE(bench.climbs());
+  bench.ask({Command::Verb::hold, 1, "", ""});
+  REQUIRE(bench.holds(1));
+  bench.advance(seconds(61));
+  bench.full_turn();
+  bench.advance(seconds(61));
+  bench.full_turn();
+  bench.broker.raises_fail(FaultKind::refused, "broker: refused");
+  bench.ask({Command::Verb::release, 0, "", ""});
+  bench.full_turn();
+  bench.advance(seconds(50));
+  bench.full_turn();
+  bench.broker.raises(Manner::well);
+  REQUIRE(bench.climbs());
+  bench.advance(seconds(61));
+  bench.full_turn();
+  CHECK(bench.exit_code == -1);
+  CHECK(bench.status()->ready);
 }

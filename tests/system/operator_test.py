@@ -96,6 +96,13 @@ def test_a_route_is_switched_off_and_on_while_it_serves(daemon):
     assert daemon.ctl("route", "away", "/events/orders", check=False).returncode == 64
 
 
+def test_what_is_vital_and_missed_for_its_time_ends_the_process_with_75(make):
+    d = make(Daemon, "host=127.0.0.1 port=1 dbname=x", "127.0.0.1:1", database={"pools": {"main": {"vital": {"exit_after_s": 1}}}})
+    d.start()
+    assert d.wait() == 75
+    assert "exit code 75" in d.log_text()
+
+
 def test_sighup_is_logged_and_changes_nothing(daemon):
     import signal
     daemon.process.send_signal(signal.SIGHUP)
