@@ -14,6 +14,7 @@
 
 #include "levels/3_service/error_budget.hpp"
 #include "levels/3_service/event_route.hpp"
+#include "levels/3_service/kill_switch.hpp"
 #include "levels/3_service/problem.hpp"
 #include "levels/3_service/routes.hpp"
 #include "levels/3_service/waiting.hpp"
@@ -57,7 +58,6 @@ Problem refused_row(std::string_view reason) {
 }
 
 std::string breaker_id(const Route& route) { return "route.breaker." + route.settings.path; }
-std::string switch_id(const Route& route) { return "route.off." + route.settings.path; }
 constexpr std::string_view kPortAlarm = "service.files";
 
 // Whom to give up: who is not begun to be committed, or whoever still waits.
@@ -83,7 +83,9 @@ class Server::Inside final : public http::Service {
   Reactor* reactor() noexcept { return reactor_.get(); }
   bool wants_reset() const noexcept { return wants_reset_.load(); }
   Result<Nothing> reset();
-  bool switch_route(std::string_view path, bool on, const std::string& why);
+  bool switch_route(std::string_view path, bool on, const std::string& why) {
+    return service::switch_route(routes_, path, on, why, parts_.alarms, parts_.log);
+  }
   void finished(std::unique_ptr<db::FinishedBatch> batch);
 
   Served serve(Reactor& reactor, const Request& request) override;
@@ -114,7 +116,6 @@ class Server::Inside final : public http::Service {
   void probed(const Route& route, bool ran);
   void note(const Route& route, Breaker::Change change);
   void mind_port();
-  void set_switch_alarm(const Route& route, const std::string& why);
   void give_up(Reactor& reactor, GiveUp which);
   void give_up_one(Reactor& reactor, Wait& found, TimePoint now, GiveUp which);
   void answer_outcomes(Reactor& reactor, const db::FinishedBatch& batch);
@@ -176,9 +177,7 @@ Server::Inside::Inside(Parts parts)
   }
   const Gauge gauge = parts_.metrics.gauge("http_server_active_requests", "Requests that wait for their commit.");
   parts_.metrics.before_render([gauge, active = active_] { gauge.set(static_cast<double>(active->load())); });
-  routes_.for_each([this](const Route& route) {
-    if (!route.on) set_switch_alarm(route, "by the configuration");
-  });
+  alarm_switched_off(routes_, parts_.alarms);
 }
 
 // ---- the worker of level 3 -----------------------------------------------------------------------------------------
@@ -373,26 +372,6 @@ void Server::Inside::accept_failed(Reactor&, int error) {
 void Server::Inside::mind_port() {
   short_of_files_ = budget_.port_is_open(parts_.time.now(), parts_.chance());
   if (!short_of_files_) parts_.alarms.clear(kPortAlarm);
-}
-
-// ---- the kill switch -----------------------------------------------------------------------------------------------
-
-bool Server::Inside::switch_route(std::string_view path, bool on, const std::string& why) {
-  Route* const route = routes_.find(path);
-  if (route == nullptr) return false;
-  route->on = on;
-  parts_.log.notice(on ? "route switched on" : "route switched off", {{"route", std::string(path)}, {"why", why}});
-  if (on) {
-    parts_.alarms.clear(switch_id(*route));
-  } else {
-    set_switch_alarm(*route, why);
-  }
-  return true;
-}
-
-void Server::Inside::set_switch_alarm(const Route& route, const std::string& why) {
-  parts_.alarms.set(switch_id(route), "route " + route.settings.path + " is switched off " + why,
-                    "ratchetctl route on " + route.settings.path);
 }
 
 // ---- requests, outcomes --------------------------------------------------------------------------------------------

@@ -41,8 +41,7 @@ class Server final : public db::CommitSink {
   // Workers and listener anew, as close() and open(), with a new error budget. Same thread as those.
   Result<Nothing> reset();
 
-  // The kill switch of a route: off answers 503 route-off, with an alarm, until it is switched on or the process ends.
-  // `why`: for people. False: no route has this path. Any thread, also while closed.
+  // See kill_switch.hpp; also while closed.
   bool switch_route(std::string_view path, bool on, const std::string& why);
 
   // The fall by fault: from now on events are refused, and those not yet begun to be committed are withdrawn and
