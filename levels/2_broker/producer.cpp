@@ -13,7 +13,9 @@
 #include <thread>
 
 #include "levels/0_baseline/thread.hpp"
+#include "levels/2_broker/connection_reason.hpp"
 #include "levels/2_broker/in_flight.hpp"
+#include "levels/2_broker/producer_properties.hpp"
 #include "levels/2_broker/verdict.hpp"
 
 namespace ratchet::kafka {
@@ -43,82 +45,6 @@ using Metadata = std::unique_ptr<const rd_kafka_metadata_t, With<rd_kafka_metada
 using Error = std::unique_ptr<rd_kafka_error_t, With<rd_kafka_error_destroy>>;
 using Options = std::unique_ptr<rd_kafka_AdminOptions_t, With<rd_kafka_AdminOptions_destroy>>;
 using Resource = std::unique_ptr<rd_kafka_ConfigResource_t, With<rd_kafka_ConfigResource_destroy>>;
-
-struct Property {
-  const char* name;
-  const char* value;
-};
-
-// What the promise rests on. Set after the user's properties, which may not name them.
-constexpr std::array kOwned = {
-    Property{"enable.idempotence", "true"},
-    Property{"acks", "all"},
-    Property{"partitioner", "murmur2_random"},
-    Property{"allow.auto.create.topics", "false"},  // by default a metadata request creates the topic
-    Property{"message.timeout.ms", "0"},            // never: the outbox has the record, and the relay watches its age
-    Property{"statistics.interval.ms", "0"},
-    Property{"log.queue", "true"},    // log lines come on our poll thread, too
-    Property{"linger.ms", "900000"},  // the most there is: a wave leaves when `send` says so
-};
-
-// Other names for them, and what would undo them.
-constexpr std::array kRefused = {
-    "bootstrap.servers", "metadata.broker.list",     "request.required.acks", "delivery.timeout.ms",
-    "retries",           "message.send.max.retries", "max.in.flight",         "max.in.flight.requests.per.connection",
-    "transactional.id",  "enable.gapless.guarantee", "test.mock.num.brokers", "queue.buffering.max.ms",
-};
-
-// Better defaults for somebody who wants to know soon; the user's properties win.
-constexpr std::array kDefaults = {
-    Property{"socket.timeout.ms", "3000"},
-    Property{"socket.connection.setup.timeout.ms", "2000"},
-    Property{"socket.keepalive.enable", "true"},
-    Property{"socket.nagle.disable", "true"},
-    Property{"reconnect.backoff.ms", "50"},
-    Property{"reconnect.backoff.max.ms", "500"},  // 10 s by default: recovery would be noticed that late
-    Property{"connections.max.idle.ms", "0"},     // closing idle connections looks like "all brokers down"
-    Property{"log.connection.close", "false"},
-    Property{"queue.buffering.max.kbytes", "65536"},
-    Property{"message.max.bytes", "33554432"},              // the topic's own limit decides, not the client's
-    Property{"topic.metadata.propagation.max.ms", "1000"},  // a misspelt topic is told in a second, not in thirty
-};
-
-bool ours(const std::string& name) noexcept {
-  for (const auto& property : kOwned) {
-    if (name == property.name) return true;
-  }
-  for (const char* refused : kRefused) {
-    if (name == refused) return true;
-  }
-  return false;
-}
-
-std::string joined(const std::vector<std::string>& parts) {
-  std::string all;
-  for (const auto& part : parts)
-    all += (all.empty() ? "" : ",") + part;
-  return all;
-}
-
-// "127.0.0.1:9092/bootstrap: Connect to ipv4#127.0.0.1:9092 failed: Connection refused (after 0ms in state CONNECT)"
-// -> "127.0.0.1:9092: connection refused".
-std::string short_reason(std::string_view text) {
-  std::string_view where;
-  if (auto scheme = text.find("://"); scheme != std::string_view::npos && scheme < text.find(' ')) {
-    text.remove_prefix(scheme + 3);
-  }
-  if (auto colon = text.find(": "); colon != std::string_view::npos) {
-    where = text.substr(0, std::min(colon, text.find('/')));
-    text.remove_prefix(colon + 2);
-  }
-  if (auto failed = text.find(" failed: "); failed != std::string_view::npos) text.remove_prefix(failed + 9);
-  if (auto after = text.find(" (after "); after != std::string_view::npos) text = text.substr(0, after);
-  std::string reason(text);
-  if (reason.size() > 1 && reason[0] >= 'A' && reason[0] <= 'Z' && reason[1] >= 'a') {
-    reason[0] = static_cast<char>(reason[0] - 'A' + 'a');
-  }
-  return where.empty() ? reason : std::string(where) + ": " + reason;
-}
 
 // librdkafka takes a null pointer for "none", so empty bytes need one that is not.
 void put(rd_kafka_vu_t& slot, rd_kafka_vtype_t what, const std::optional<std::string_view>& bytes) noexcept {
@@ -151,20 +77,6 @@ rd_kafka_resp_err_t hand_over(rd_kafka_t* kafka, rd_kafka_topic_t* topic, const 
 bool final_answer(FaultKind kind) noexcept {
   return kind == FaultKind::authentication || kind == FaultKind::authorisation || kind == FaultKind::tls ||
          kind == FaultKind::broker_fatal;
-}
-
-struct Reason {
-  int code;
-  std::string text;
-};
-
-// librdkafka has one code for all that may befall a connection; its text tells them apart.
-FaultKind connection_kind(const Reason& reason) noexcept {
-  FaultKind kind = fault_kind(reason.code);
-  if (kind != FaultKind::refused) return kind;
-  if (reason.text.find("timed out") != std::string::npos) return FaultKind::timed_out;
-  if (reason.text.find("refused") != std::string::npos) return FaultKind::refused;
-  return FaultKind::connection_lost;
 }
 
 TopicLimits limits_in(const rd_kafka_ConfigResource_t& resource) {
@@ -291,8 +203,8 @@ class Producer::Inside {
   std::condition_variable never_;  // with mutex_: nobody notifies it
   std::map<std::string, Topic, std::less<>> topics_;
   std::vector<std::string> required_;
-  bool refused_ = false;          // until resume(): takes nothing, so that nothing overtakes what was refused
-  std::optional<Reason> reason_;  // why the last connection failed; empty once one worked
+  bool refused_ = false;                    // until resume(): takes nothing, so that nothing overtakes what was refused
+  std::optional<ConnectionReason> reason_;  // why the last connection failed; empty once one worked
 };
 
 std::optional<Fault> Producer::Inside::set(rd_kafka_conf_t* conf, const std::string& name, const std::string& value) {
@@ -304,24 +216,9 @@ std::optional<Fault> Producer::Inside::set(rd_kafka_conf_t* conf, const std::str
 }
 
 std::optional<Fault> Producer::Inside::set_all(rd_kafka_conf_t* conf, const BrokerSettings& settings) {
-  std::map<std::string, std::string> all;
-  for (const auto& property : kDefaults)
-    all[property.name] = property.value;
-  for (const auto& [name, value] : settings.properties)
-    all[name] = value;
-  for (const auto& [name, secret] : settings.secret_properties) {
-    Secret::Value value = secret.read();
-    if (!value.error.empty()) return fault(FaultKind::authentication, "property " + name + ": " + value.error);
-    all[name] = value.text;
-  }
-  for (const auto& [name, value] : all) {
-    if (ours(name)) return fault(FaultKind::unknown, "property " + name + " is set by ratchetd itself");
-  }
-  for (const auto& property : kOwned)
-    all[property.name] = property.value;
-  all["bootstrap.servers"] = joined(settings.bootstrap);
-  all.emplace("client.id", parts_.client_id);
-  for (const auto& [name, value] : all) {
+  auto all = producer_properties(settings, parts_.client_id);
+  if (!all) return fault(all.error().kind, all.error().text);
+  for (const auto& [name, value] : *all) {
     if (auto wrong = set(conf, name, value)) return wrong;
   }
   return std::nullopt;
@@ -483,7 +380,7 @@ void Producer::Inside::on_error(int code, std::string_view text) {
     return;
   }
   std::lock_guard lock(mutex_);
-  reason_ = {code, short_reason(text)};
+  reason_ = ConnectionReason{code, short_reason(text)};
 }
 
 void Producer::Inside::log_callback(const rd_kafka_t* kafka, int level, const char* facility, const char* text) {
@@ -560,7 +457,7 @@ std::optional<Fault> Producer::Inside::ask_once(const std::vector<std::string>& 
     known_brokers_ = metadata->broker_cnt;
     return look_at(topics, *metadata, replicas);
   }
-  if (reason_) return fault(connection_kind(*reason_), reason_->text);
+  if (reason_) return fault(reason_->kind(), reason_->text);
   return fault(FaultKind::timed_out, "no answer within " + std::to_string(ms) + " ms");
 }
 
