@@ -322,15 +322,12 @@ bool Producer::Inside::produce(const Record& record, std::uint64_t token) {
 
 void Producer::Inside::deliver(void* opaque, int code, std::string_view text) {
   auto packed = reinterpret_cast<std::uint64_t>(opaque);
-  // First, before anybody is told: nothing produced later may overtake a record that was refused.
+  // First, before anybody is told: nothing of this wave that is produced later may overtake a record that was refused.
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR__PURGE_QUEUE &&
       code != RD_KAFKA_RESP_ERR__PURGE_INFLIGHT) {
     note(code, text);
-    {
-      std::lock_guard lock(mutex_);
-      refused_ = true;
-    }
-    purge();
+    std::lock_guard lock(mutex_);
+    refused_ = true;
   }
   std::lock_guard lock(sink_mutex_);
   bool last = in_flight_.end(static_cast<InFlight::Stamp>(packed & 0xffff));

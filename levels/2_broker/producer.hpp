@@ -3,9 +3,9 @@
 //
 // Order. The broker refuses whole batches, and librdkafka sends the next one meanwhile: what was refused and produced
 // again would be overtaken. So records travel in waves: what is produced waits until `send`, a wave is at most one
-// batch of each partition, and the next wave begins when everything is home. When a record is refused for good the
-// rest is purged at once, and whatever is produced from then on comes back as purged, until the caller says `resume`
-// and produces again from the refused record on.
+// batch of each partition, and the next wave begins when everything is home. When a record is refused for good,
+// whatever is produced from then on comes back as purged, until the caller says `resume` and produces again from the
+// refused record on.
 #pragma once
 
 #include <cstdint>

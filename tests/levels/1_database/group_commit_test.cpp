@@ -308,12 +308,15 @@ TEST_CASE("group commit: across many ends of buckets no key is executed twice an
     }
   });
   std::atomic<std::uint64_t> token{0}, key{0};
+  std::mutex mutex;
+  std::set<std::string> late;  // keys that a stalled machine kept under way for longer than the shortest guarantee
   std::vector<std::thread> threads;
   const auto end = Clock::now() + 6s;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&] {
       while (Clock::now() < end) {  // each key some 8 times, all within far less than the shortest guarantee
         const auto k = ++key;
+        const auto begun = Clock::now();
         std::vector<std::uint64_t> mine;
         for (int i = 0; i < 8; ++i) {
           mine.push_back(++token);
@@ -323,6 +326,8 @@ TEST_CASE("group commit: across many ends of buckets no key is executed twice an
         }
         for (const auto one : mine)
           runner.sink.wait(one);
+        std::lock_guard lock(mutex);
+        if (Clock::now() - begun > 900ms) late.insert(std::to_string(k));
       }
     });
   }
@@ -336,8 +341,15 @@ TEST_CASE("group commit: across many ends of buckets no key is executed twice an
   CHECK(runner.sink.count(Committed::outcome_unknown) == 0);
   auto rows = rows_of(world);
   CHECK(rows.size() == runner.sink.count(Committed::stored));
-  CHECK(rows.size() == std::set<std::string>(rows.begin(), rows.end()).size());
-  CHECK(rows.size() == key);
+  CHECK(late.size() < key / 2);
+  std::map<std::string, int> times;
+  for (const auto& row : rows)
+    ++times[row];
+  CHECK(times.size() == key);
+  for (const auto& [row, n] : times) {
+    INFO(row);
+    CHECK((n == 1 || late.count(row) == 1));
+  }
   CHECK(std::stoi(world.ask("select idem_bucket from ratchet.ring")) > 0);
 }
 
