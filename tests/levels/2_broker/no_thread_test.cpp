@@ -33,6 +33,7 @@ TEST_CASE("no thread: the process under the limit", "[.]") {
 TEST_CASE("no thread: making a producer where no thread is to be had is a fault that says so") {
   const std::string self = std::filesystem::read_symlink("/proc/self/exe");
   const std::string name = "no thread: the process under the limit";
-  SECTION("for the reaper") { CHECK_NOTHROW(run({self, name})); }
-  SECTION("for the producer") { CHECK_NOTHROW(run({"env", "RATCHET_TEST_REAPER_RUNS=1", self, name})); }
+  const std::string no_leaks = "ASAN_OPTIONS=detect_leaks=0";  // LeakSanitizer looks with a thread of its own
+  SECTION("for the reaper") { CHECK_NOTHROW(run({"env", no_leaks, self, name})); }
+  SECTION("for the producer") { CHECK_NOTHROW(run({"env", no_leaks, "RATCHET_TEST_REAPER_RUNS=1", self, name})); }
 }
