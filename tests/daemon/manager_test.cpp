@@ -537,6 +537,8 @@ TEST_CASE("manager: a level's alarm follows the cause") {
   bench.advance(seconds(15));
   REQUIRE(eventually([&] { return bench.alarms.list().size() == 1; }));
   bench.broker.raises_fail(FaultKind::topic_missing, "broker: no such topic");
+  bench.full_turn();
+  REQUIRE(bench.reaches([](const Status& s) { return s.next_attempt.has_value(); }));  // no raise is under way
   bench.advance(seconds(10));
   REQUIRE(eventually([&] { return bench.alarms.list()[0].text == "broker: no such topic"; }));
   CHECK(bench.alarms.list()[0].runbook == runbook(FaultKind::topic_missing));
