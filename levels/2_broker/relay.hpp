@@ -20,11 +20,13 @@ namespace ratchet::kafka {
 
 // How often and how long. What is here by default is what is measured and shipped; tests make it smaller.
 struct RelayTuning {
-  Duration ttl = std::chrono::seconds(10);             // of the lease
-  Duration beat = std::chrono::seconds(3);             // renews it
-  Duration save = std::chrono::milliseconds(100);      // the cursor, at most this often
-  Duration poll_least = std::chrono::milliseconds(5);  // after a page; also the least time between two small pages
-  Duration gather = std::chrono::milliseconds(12);     // least time between two pages of `many` rows or more
+  Duration ttl = std::chrono::seconds(10);               // of the lease
+  Duration beat = std::chrono::seconds(3);               // renews it
+  Duration save = std::chrono::milliseconds(100);        // the cursor, at most this often
+  Duration poll_least = std::chrono::milliseconds(5);    // after a page; also the least time between two small pages
+  Duration gather = std::chrono::milliseconds(6);        // least time between two pages of `many` rows or more
+  Duration gather_busy = std::chrono::milliseconds(12);  // the same from `busy` rows a second on
+  int busy = 18'000;
   int many = 40;  // a stream, no trickle: the broker pays by request, not by record
   Duration poll_most = std::chrono::milliseconds(100);  // after many empty ones
   Duration standby = std::chrono::seconds(1);           // asks for the lease after one to two of these

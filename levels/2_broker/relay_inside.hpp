@@ -148,7 +148,7 @@ class Session {
   Producer* producer_;  // null: only measures
 
   Tenure tenure_;
-  TimePoint read_at_{};
+  TimePoint read_at_{}, read_before_{};
   TimePoint reclaim_at_{}, rotate_at_{}, stats_at_{};
   Duration poll_{};
   std::optional<TimePoint> failing_since_;

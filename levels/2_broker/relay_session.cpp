@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 #include "levels/2_broker/relay_inside.hpp"
 #include "levels/2_broker/verdict.hpp"
@@ -237,7 +238,7 @@ Session::Step Session::round() {
     relay_.idle(relay_.now() + tuning_.poll_most);
     return Step::go_on;
   }
-  read_at_ = relay_.now();
+  read_before_ = std::exchange(read_at_, relay_.now());
   allow();
   auto page = outbox_.read(tenure_.done(), page_rows());
   if (Step done = step(page); done != Step::go_on) return done;
@@ -259,7 +260,10 @@ Session::Step Session::round() {
 void Session::gather(std::size_t rows) {
   if (rows * 2 >= static_cast<std::size_t>(tuning_.page)) return;
   bool stream = rows >= static_cast<std::size_t>(tuning_.many);
-  relay_.rest(read_at_ + (stream ? tuning_.gather : tuning_.poll_least));
+  const bool busy =
+      static_cast<double>(rows) >=
+      tuning_.busy * std::chrono::duration<double>(read_at_ - std::max(read_before_, TimePoint{})).count();
+  relay_.rest(read_at_ + (!stream ? tuning_.poll_least : busy ? tuning_.gather_busy : tuning_.gather));
 }
 
 int Session::page_rows() const noexcept {
