@@ -42,9 +42,16 @@ HeldBroker::~HeldBroker() {
 
 std::string HeldBroker::alarm_id() const { return "broker.away." + parts_.relay.pool(); }
 
-Producer::Parts HeldBroker::ear() {
-  Producer::Parts ear = parts_.producer;
-  return {ear.time, ear.log, ear.metrics, ear.alarms, *this, ear.reaper, ear.client_id, [this] { doubt(); }};
+Producer::Parts HeldBroker::ear() { return telling(*this, [this] { doubt(); }); }
+
+Producer::Parts HeldBroker::telling(FaultSink& faults, std::function<void()> on_doubt) const {
+  const Producer::Parts& like = parts_.producer;
+  return {like.time, like.log, like.metrics, like.alarms, faults, like.reaper, like.client_id, std::move(on_doubt)};
+}
+
+void HeldBroker::alarm_away(const Fault& why) {
+  parts_.producer.alarms.set(alarm_id(), away_text(why),
+                             "Events are taken and wait in the outbox until its budget is spent; then level 2 falls.");
 }
 
 Result<Nothing> HeldBroker::begin(const BrokerSettings& settings, std::unique_ptr<Producer> producer,
@@ -65,11 +72,8 @@ std::optional<Fault> HeldBroker::probe(Patience& patience) {
 std::optional<Fault> HeldBroker::ask(Patience& patience) {
   std::optional<Fault> fault;
   if (std::exchange(missed_, false) && producer_->known_brokers() > 1) {
-    Producer::Parts parts = parts_.producer;
     Silence silence;
-    auto fresh = Producer::create(
-        settings_, incarnation_,
-        {parts.time, parts.log, parts.metrics, parts.alarms, silence, parts.reaper, parts.client_id, {}});
+    auto fresh = Producer::create(settings_, incarnation_, telling(silence, {}));
     fault = fresh ? (*fresh)->check_topics(parts_.topics, patience, replicas_) : std::optional(fresh.error());
   } else {
     fault = producer_->check_topics(parts_.topics, patience, replicas_);
@@ -129,8 +133,7 @@ std::optional<Fault> HeldBroker::ride(Patience& patience) {
 
 std::optional<Fault> HeldBroker::let_go(Fault why, Patience& patience) {
   parts_.producer.log.warning("broker: away, events wait in the outbox", {{"reason", why.text}});
-  parts_.producer.alarms.set(alarm_id(), away_text(why),
-                             "Events are taken and wait in the outbox until its budget is spent; then level 2 falls.");
+  alarm_away(why);
   backoff_.held_for(now() - whole_since_);
   Patience brief(std::min(patience.deadline(), now() + kLetGo));
   parts_.relay.stop(brief, Leave::fault);
@@ -182,8 +185,7 @@ void HeldBroker::attempt_failed(const Fault& why) {
   producer_.reset();
   take_lost();
   parts_.producer.log.info("broker: still away", {{"reason", why.text}});
-  parts_.producer.alarms.set(alarm_id(), away_text(why),
-                             "Events are taken and wait in the outbox until its budget is spent; then level 2 falls.");
+  alarm_away(why);
   std::lock_guard lock(mutex_);
   away_->why = why;
   away_->next_try = now() + (needs_a_person(why.kind) ? backoff_.cap(chance()) : backoff_.next(chance()));

@@ -68,6 +68,9 @@ class HeldBroker final : public HeldLevel, public FaultSink {
   void doubt();
   std::optional<Fault> take_lost();
   std::string alarm_id() const;
+  void alarm_away(const Fault& why);
+  // The parts of a producer that tells others than `parts_` say.
+  Producer::Parts telling(FaultSink& faults, std::function<void()> on_doubt) const;
   double chance();
   TimePoint now() const { return parts_.producer.time.now(); }
 

@@ -44,19 +44,20 @@ BrokerLevel::BrokerLevel(const BrokerSettings& settings, std::vector<std::string
 Duration BrokerLevel::raise_patience() const noexcept { return kRaise; }
 ProbePlan BrokerLevel::probe_plan() const noexcept { return kProbe; }
 
-// A producer that has seen a leader for every topic.
+// A producer that has seen a leader for every topic, and as many in-sync replicas as `replicas` asks for.
 Result<std::unique_ptr<Producer>> BrokerLevel::make(const BrokerSettings& settings, Patience& patience,
-                                                    Incarnation incarnation, const Producer::Parts& parts) {
+                                                    Incarnation incarnation, const Producer::Parts& parts,
+                                                    const MinReplicas& replicas) {
   auto producer = Producer::create(settings, incarnation, parts);
   if (!producer) return producer;
-  if (auto fault = (*producer)->check_topics(topics_, patience)) return *std::move(fault);
+  if (auto fault = (*producer)->check_topics(topics_, patience, replicas)) return *std::move(fault);
   return producer;
 }
 
 Result<std::unique_ptr<HeldLevel>> BrokerLevel::raise(Patience& patience, Incarnation incarnation) {
   auto held =
       std::make_unique<HeldBroker>(HeldBroker::Parts{topics_, flush_, settings_.on_loss, relay_, parts_}, incarnation);
-  auto producer = make(settings_, patience, incarnation, held->ear());
+  auto producer = make(settings_, patience, incarnation, held->ear(), {});
   if (!producer) return std::move(producer).error();
   Patience asking(std::min(patience.deadline(), parts_.time.now() + kLimits));
   auto told = (*producer)->topic_limits(topics_, asking);
@@ -73,10 +74,11 @@ Result<std::unique_ptr<HeldLevel>> BrokerLevel::raise(Patience& patience, Incarn
   }
   if (smallest < kBatch && settings_.properties.count("batch.size") == 0) {
     settings.properties["batch.size"] = std::to_string(smallest);
-    producer = make(settings, patience, incarnation, held->ear());
+    producer = make(settings, patience, incarnation, held->ear(), replicas);
     if (!producer) return std::move(producer).error();
+  } else if (!replicas.empty()) {  // what it did not know when it looked
+    if (auto fault = (*producer)->check_topics(topics_, patience, replicas)) return *std::move(fault);
   }
-  if (auto fault = (*producer)->check_topics(topics_, patience, replicas)) return *std::move(fault);
   auto begun = held->begin(settings, *std::move(producer), std::move(replicas));
   if (!begun) return std::move(begun).error();
   return std::unique_ptr<HeldLevel>(std::move(held));

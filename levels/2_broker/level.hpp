@@ -37,7 +37,7 @@ class BrokerLevel final : public Level {
 
  private:
   Result<std::unique_ptr<Producer>> make(const BrokerSettings& settings, Patience& patience, Incarnation incarnation,
-                                         const Producer::Parts& parts);
+                                         const Producer::Parts& parts, const MinReplicas& replicas);
   void learn_limits(const std::map<std::string, TopicLimits>& told);
 
   BrokerSettings settings_;

@@ -129,7 +129,7 @@ bool Session::stand_by() {
 void Session::begin(const db::RelayLease& lease, TimePoint asked) {
   tenure_.begin(lease, asked);
   reclaim_at_ = asked + tuning_.reclaim;
-  read_at_ = TimePoint::min();
+  read_at_ = {};
   failing_since_.reset();
   grown_ = kFirstPage;
   row_bytes_ = 0;
@@ -260,9 +260,8 @@ Session::Step Session::round() {
 void Session::gather(std::size_t rows) {
   if (rows * 2 >= static_cast<std::size_t>(tuning_.page)) return;
   bool stream = rows >= static_cast<std::size_t>(tuning_.many);
-  const bool busy =
-      static_cast<double>(rows) >=
-      tuning_.busy * std::chrono::duration<double>(read_at_ - std::max(read_before_, TimePoint{})).count();
+  const std::chrono::duration<double> since_the_last_page = read_at_ - read_before_;
+  bool busy = static_cast<double>(rows) >= tuning_.busy * since_the_last_page.count();
   relay_.rest(read_at_ + (!stream ? tuning_.poll_least : busy ? tuning_.gather_busy : tuning_.gather));
 }
 
