@@ -12,13 +12,13 @@
 
 namespace ratchet {
 
-// Empty: `thread` runs `body` under that name (15 characters at most). Else why not, one line for people.
+// Empty: `thread` runs `body` under that name (15 characters at most). Else the reason, to follow "no thread for …: ".
 template <class Body>
 std::optional<std::string> start_thread(std::thread& thread, const char* name, Body body) {
   try {
     thread = std::thread(std::move(body));
   } catch (const std::system_error& error) {
-    return std::string("no thread to be had (") + error.what() + "): raise TasksMax or the limit of processes";
+    return std::string(error.what()) + " (raise TasksMax or the limit of processes)";
   }
   pthread_setname_np(thread.native_handle(), name);
   return std::nullopt;

@@ -13,10 +13,10 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <utility>
 
+#include "levels/0_baseline/thread.hpp"
 #include "levels/1_database/batch.hpp"
 #include "levels/1_database/commit_attempt.hpp"
 
@@ -259,14 +259,11 @@ Result<Nothing> GroupCommit::Inside::start(Patience& patience) {
     alive_ = 0;
   }
   for (auto& committer : committers_) {
-    try {
-      committer->thread = std::thread([this, &me = *committer] { run(me); });
-    } catch (const std::system_error& error) {
-      Patience none(time_.now());
-      stop(none, Leave::fault);
-      return fault_of(FaultKind::out_of_files, std::string("no thread for the committer: ") + error.what());
+    if (auto none = start_thread(committer->thread, "committer", [this, &me = *committer] { run(me); })) {
+      Patience over(time_.now());
+      stop(over, Leave::fault);
+      return fault_of(FaultKind::out_of_files, "no thread for the committer: " + *none);
     }
-    pthread_setname_np(committer->thread.native_handle(), "committer");
     const std::lock_guard lock(mutex_);
     ++alive_;
   }

@@ -1,7 +1,5 @@
 #include "levels/1_database/pool.hpp"
 
-#include <pthread.h>
-
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -9,6 +7,7 @@
 #include <cassert>
 #include <system_error>
 
+#include "levels/0_baseline/thread.hpp"
 #include "levels/1_database/conninfo.hpp"
 #include "levels/1_database/pool_inside.hpp"
 #include "levels/core/runbook.hpp"
@@ -170,20 +169,11 @@ std::optional<std::string> Pool::Inside::wrong_role(const Rows& answer) const {
 
 // Once; from then on they wait for work. Not at birth, where nobody could be told that there is no thread to be had.
 Result<Nothing> Pool::Inside::start_threads() {
-  try {
-    if (!keeper_thread_.joinable()) {
-      keeper_thread_ = std::thread([this] { keep(); });
-      pthread_setname_np(keeper_thread_.native_handle(), "pool-keeper");
-    }
-    if (!opener_thread_.joinable()) {
-      opener_thread_ = std::thread([this] { open_more(); });
-      pthread_setname_np(opener_thread_.native_handle(), "pool-opener");
-    }
-  } catch (const std::system_error& error) {
-    return Fault{1, 0, FaultKind::out_of_files, std::string("no thread for the pool: ") + error.what(),
-                 parts_.time.now()};
-  }
-  return Nothing{};
+  std::optional<std::string> none;
+  if (!keeper_thread_.joinable()) none = start_thread(keeper_thread_, "pool-keeper", [this] { keep(); });
+  if (!none && !opener_thread_.joinable()) none = start_thread(opener_thread_, "pool-opener", [this] { open_more(); });
+  if (!none) return Nothing{};
+  return Fault{1, 0, FaultKind::out_of_files, "no thread for the pool: " + *none, parts_.time.now()};
 }
 
 Result<Nothing> Pool::Inside::open(Patience& patience, Incarnation incarnation) {

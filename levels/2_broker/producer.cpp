@@ -243,7 +243,7 @@ std::optional<Fault> Producer::Inside::start(const BrokerSettings& settings) {
   main_.reset(rd_kafka_queue_get_main(kafka_));
   rd_kafka_set_log_queue(kafka_, nullptr);  // the main queue
   if (auto none = start_thread(poller_, "producer", [this] { poll(); })) {
-    return fault(FaultKind::out_of_files, *std::move(none));
+    return fault(FaultKind::out_of_files, "no thread for the producer: " + *none);
   }
   return std::nullopt;
 }

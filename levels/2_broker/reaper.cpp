@@ -77,7 +77,9 @@ std::optional<std::string> Reaper::ready() {
   std::lock_guard lock(shared_->mutex);
   if (shared_->running) return std::nullopt;
   std::thread thread;
-  if (auto none = start_thread(thread, "reaper", [shared = shared_] { Shared::run(shared); })) return none;
+  if (auto none = start_thread(thread, "reaper", [shared = shared_] { Shared::run(shared); })) {
+    return "no thread for the reaper: " + *none;
+  }
   thread.detach();
   shared_->running = true;
   return std::nullopt;

@@ -66,7 +66,7 @@ Result<Nothing> Relay::Inside::start(Producer* producer, Incarnation incarnation
   finished_ = true;
   if (producer_ != nullptr) producer_->set_sink(nullptr);
   producer_ = nullptr;
-  return Fault{kLevel, incarnation, FaultKind::out_of_files, "broker: relay: " + *std::move(none), now()};
+  return Fault{kLevel, incarnation, FaultKind::out_of_files, "broker: no thread for the relay: " + *none, now()};
 }
 
 void Relay::Inside::stop(Patience& patience, Leave leave) {
