@@ -16,19 +16,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "system"))
 from load import Load  # noqa: E402
 
+from tests.bench.ask import ask  # noqa: E402
 from tests.support.faults import Gate, Net, missing_for_networks  # noqa: E402
 from tests.support.servers import Daemon, Kafka, Postgres, Standby, wait_for  # noqa: E402
 
 SETTLE = 11  # s: a level lost before its time to settle comes back by a longer rest; here each fault is the first one
-
-
-def ask(port, path):
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as s:
-            s.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
-            return int(s.recv(4096).split()[1])
-    except (OSError, IndexError, ValueError):
-        return 0
 
 
 def until(d, status, since, seconds=60):

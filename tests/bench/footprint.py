@@ -7,17 +7,9 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from tests.bench.ask import ask  # noqa: E402
 from tests.bench.process import cpu_seconds  # noqa: E402
 from tests.support.servers import Daemon, Kafka, Postgres, wait_for  # noqa: E402
-
-
-def ask(port, path):
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as s:
-            s.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
-            return int(s.recv(4096).split()[1])
-    except (OSError, IndexError, ValueError):
-        return 0
 
 
 def until(port, path, status):
