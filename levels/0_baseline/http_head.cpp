@@ -88,7 +88,8 @@ enum Single : unsigned {
   kCeType = 1U << 7,
   kCeSpecversion = 1U << 8,
   kTraceparent = 1U << 9,
-  kExpect = 1U << 10
+  kExpect = 1U << 10,
+  kTransferEncoding = 1U << 11
 };
 
 // One pass from the first byte on. Whatever is decided is decided at the earliest byte that allows it and never
@@ -101,7 +102,7 @@ class Scanner {
   Scan run() {
     head_.header_count = 0;
     head_.body_bytes = 0;
-    head_.expect_continue = false;
+    head_.expect_continue = head_.chunked = false;
     Scan so_far = empty_line();
     if (so_far == Scan::complete) so_far = request_line();
     if (so_far == Scan::complete) so_far = header_lines();
@@ -246,8 +247,7 @@ class Scanner {
         if (is_name(name, "content-encoding") && !equals_ignoring_case(header.value, "identity")) encoded_ = true;
         return Scan::complete;
       case 17:
-        if (is_name(name, "transfer-encoding")) transfer_encoding_ = true;
-        return Scan::complete;
+        return is_name(name, "transfer-encoding") ? transfer_encoding(header.value) : Scan::complete;
       default: return Scan::complete;
     }
   }
@@ -255,6 +255,11 @@ class Scanner {
   Scan expect(std::string_view value) {
     head_.expect_continue = equals_ignoring_case(value, "100-continue");
     return once(kExpect);
+  }
+
+  Scan transfer_encoding(std::string_view value) {
+    head_.chunked = equals_ignoring_case(value, "chunked");
+    return once(kTransferEncoding);
   }
 
   Scan content_length(std::string_view value) {
@@ -316,11 +321,12 @@ class Scanner {
       return malformed(has_host ? "an invalid Host" : "an HTTP/1.1 request without Host");
     }
     if (const Scan split = target(); split != Scan::complete) return split;
-    if (transfer_encoding_) {
+    if ((seen_ & kTransferEncoding) != 0) {
       if ((seen_ & kContentLength) != 0) return malformed("both Content-Length and Transfer-Encoding");
-      return refuse(411, "length-required", "a body needs a Content-Length; Transfer-Encoding is not taken");
+      if (head_.http_1_0) return malformed("Transfer-Encoding in HTTP/1.0");
+      if (!head_.chunked) return refuse(501, "transfer-coding", "the only transfer coding taken is chunked, alone");
     }
-    if (head_.body_bytes > 0 && (head_.method == "GET" || head_.method == "HEAD")) {
+    if ((head_.body_bytes > 0 || head_.chunked) && (head_.method == "GET" || head_.method == "HEAD")) {
       return malformed("a GET or HEAD with a body");
     }
     if (encoded_) return refuse(415, "content-encoding", "an encoded body is not taken");
@@ -345,7 +351,6 @@ class Scanner {
   bool limited_ = false;  // end_ is a limit, not the end of the input
   bool in_headers_ = false;
   bool encoded_ = false;
-  bool transfer_encoding_ = false;
   bool says_close_ = false;
   bool says_keep_alive_ = false;
 };
@@ -362,6 +367,8 @@ std::optional<std::string_view> Head::header(std::string_view lower_case_name) c
 Scan scan(std::string_view input, const HttpLimits& limits, Head& head, Refusal& refusal) {
   return Scanner(input, limits, head, refusal).run();
 }
+
+bool is_token_character(char c) noexcept { return is_token(c); }
 
 bool equals_ignoring_case(std::string_view a, std::string_view b) noexcept {
   if (a.size() != b.size()) return false;

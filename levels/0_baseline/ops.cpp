@@ -104,8 +104,6 @@ std::string_view title_of(int status) noexcept {
       return "Method Not Allowed";
     case 408:
       return "Request Timeout";
-    case 411:
-      return "Length Required";
     case 413:
       return "Content Too Large";
     case 414:

@@ -56,7 +56,7 @@ class Service {
 
   // Either calls reactor.answer(request.ticket, ...) before returning `answered`, or keeps the ticket and
   // returns `deferred`. The request's views are valid during the call only. They lie in one piece: from
-  // head.method to the body's end stands the request as it was sent. Must not throw.
+  // head.method to the body's end stands the request as it was sent (a chunked body: decoded). Must not throw.
   virtual Served serve(Reactor& reactor, const Request& request) = 0;
 
   // A deferred request has reached its deadline and was not answered: answer it now. (Its connection may also have

@@ -7,13 +7,22 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "levels/0_baseline/deadline_list.hpp"
+#include "levels/0_baseline/http_chunked.hpp"
 
 namespace ratchet::http {
+
+// A request whose body comes in chunks. `request`: its head as it was sent, followed by the body so far, decoded.
+struct ChunkedRequest {
+  explicit ChunkedRequest(std::size_t most_body) noexcept : reader(most_body) {}
+  ChunkedReader reader;
+  std::string request;
+};
 
 struct Connection {
   enum class State : std::uint8_t {
@@ -46,6 +55,7 @@ struct Connection {
   DeadlineHook request;          // from the end of the headers to the answer
   std::string in;                // what was read and is not used yet; empty while idle
   std::string out;               // what the socket did not take at once
+  std::unique_ptr<ChunkedRequest> chunked;  // while one is being read; `in` then holds what it has not used yet
   std::size_t sent = 0;          // of out
   std::size_t mark = 0;          // of out: at which the write deadline was last started
   std::size_t need = 0;          // size of the whole request, once its head is known
@@ -89,6 +99,7 @@ class ConnectionTable {
     c.peer_size = 0;
     std::string().swap(c.in);
     std::string().swap(c.out);
+    c.chunked.reset();
     c.sent = c.mark = c.need = c.looked = c.scan_at = c.discarded = 0;
     unused_.push_back(c.index);
     --used_;

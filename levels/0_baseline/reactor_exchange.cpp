@@ -98,6 +98,10 @@ std::size_t Reactor::Inside::consume(Connection& c, std::string_view data) {
   Refusal refusal;
   while (c.state == State::reading && used < data.size() && budget_ > 0) {
     const std::string_view rest = data.substr(used);
+    if (c.chunked != nullptr) {
+      used += consume_chunks(c, rest);
+      continue;
+    }
     if (!worth_scanning(c, rest)) break;
     const Scan found = scan(rest, options_.limits, head_, refusal);
     if (found == Scan::incomplete) {
@@ -115,9 +119,18 @@ std::size_t Reactor::Inside::consume(Connection& c, std::string_view data) {
       refuse_flatly(c);
       return data.size();
     }
+    if (head_.chunked) {
+      c.chunked = std::make_unique<ChunkedRequest>(options_.limits.body_bytes);
+      c.chunked->request.assign(rest, 0, head_.head_bytes);
+      used += head_.head_bytes;
+      used += consume_chunks(c, data.substr(used));
+      if (c.chunked != nullptr && !c.begun) begin_body(c, rest.size() == head_.head_bytes);
+      continue;
+    }
     const std::size_t total = head_.head_bytes + head_.body_bytes;
     if (rest.size() < total) {
-      begin_body(c, rest);
+      c.need = total;
+      begin_body(c, rest.size() == head_.head_bytes);
       break;
     }
     used += total;
@@ -135,15 +148,36 @@ bool Reactor::Inside::worth_scanning(const Connection& c, std::string_view rest)
   return rest.size() > c.looked && std::memchr(rest.data() + c.looked, '\n', rest.size() - c.looked) != nullptr;
 }
 
+// Of a request whose head is read: what `rest` has of its body; serves it when that is whole. Returns how much was used.
+std::size_t Reactor::Inside::consume_chunks(Connection& c, std::string_view rest) {
+  std::size_t used = 0;
+  Refusal refusal;
+  const Scan found = c.chunked->reader.read(rest, used, c.chunked->request, refusal);
+  if (found == Scan::incomplete) return used;
+  if (found == Scan::refused) {
+    refuse(c, refusal);
+    return rest.size();
+  }
+  const std::unique_ptr<ChunkedRequest> whole = std::move(c.chunked);  // its views outlive the answer, and the connection
+  [[maybe_unused]] const Scan again = scan(whole->request, options_.limits, head_, refusal);
+  assert(again == Scan::complete);
+  if (refusing_) {
+    refuse_flatly(c);
+    return rest.size();
+  }
+  --budget_;
+  serve(c, whole->request);
+  return used;
+}
+
 // The head is accepted, the body is not whole yet.
-void Reactor::Inside::begin_body(Connection& c, std::string_view rest) {
-  c.need = head_.head_bytes + head_.body_bytes;
+void Reactor::Inside::begin_body(Connection& c, bool nothing_yet) {
   c.begun = true;
   set_busy(c, true);
   DeadlineList::stop(c.wait);
   request_wait_.start(c.request, now_);
   if (body_wait_.length() < request_wait_.length()) body_wait_.start(c.wait, now_);
-  if (!head_.expect_continue || rest.size() > head_.head_bytes) return;
+  if (!head_.expect_continue || !nothing_yet) return;
   const ssize_t sent = ::send(c.fd, kContinue.data(), kContinue.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   const std::size_t done = sent < 0 ? 0 : static_cast<std::size_t>(sent);
   if (sent < 0 && !would_block(errno)) drop(c);
@@ -154,7 +188,7 @@ void Reactor::Inside::begin_body(Connection& c, std::string_view rest) {
 void Reactor::Inside::settle(Connection& c) {
   if (c.state != State::reading) return;
   if (budget_ == 0 || c.readable) return want_resume(c);
-  if (c.in.empty()) {
+  if (c.in.empty() && c.chunked == nullptr) {
     if (finishing_) say_goodbye(c);
     return;
   }
@@ -291,6 +325,7 @@ void Reactor::Inside::say_goodbye(Connection& c) {
   c.begun = false;
   set_busy(c, false);
   std::string().swap(c.in);
+  c.chunked.reset();
   DeadlineList::stop(c.request);
   linger_wait_.start(c.wait, now_);
   if (::shutdown(c.fd, SHUT_WR) != 0) return drop(c);

@@ -89,7 +89,8 @@ class Reactor::Inside {
   void use(Connection& c, std::string data);
   std::size_t consume(Connection& c, std::string_view data);
   bool worth_scanning(const Connection& c, std::string_view rest) const noexcept;
-  void begin_body(Connection& c, std::string_view rest);
+  std::size_t consume_chunks(Connection& c, std::string_view rest);
+  void begin_body(Connection& c, bool nothing_yet);
   static bool is_reading(const Connection& c) noexcept;
   void keep_rest(Connection& c, std::string_view rest);
   void settle(Connection& c);

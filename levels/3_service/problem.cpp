@@ -77,8 +77,6 @@ std::string_view refusal_title(int status) noexcept {
   switch (status) {
     case 408:
       return "Request too slow";
-    case 411:
-      return "Length required";
     case 413:
       return "Body too large";
     case 414:

@@ -236,6 +236,12 @@ inline std::string post(std::string_view path, std::string_view body, std::strin
          "\r\n" + std::string(headers) + "\r\n" + std::string(body);
 }
 
+// `chunks`: as they are sent, with the last one.
+inline std::string post_chunked(std::string_view path, std::string_view chunks, std::string_view headers = "") {
+  return "POST " + std::string(path) + " HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n" + std::string(headers) +
+         "\r\n" + std::string(chunks);
+}
+
 inline std::size_t resident_bytes() {
   std::ifstream statm("/proc/self/statm");
   std::size_t total = 0, resident = 0;

@@ -88,9 +88,16 @@ TEST_CASE("http head: every shape that could be read in two ways is refused") {
       {"an empty length", with("Content-Length:\r\n"), 400},
       {"a length that overflows", with("Content-Length: 18446744073709551616\r\n"), 400},
       {"a length that overflows far", with("Content-Length: 99999999999999999999999999\r\n"), 400},
-      {"chunked", with("Transfer-Encoding: chunked\r\n"), 411},
-      {"chunked in disguise", with("Transfer-Encoding: xchunked\r\n"), 411},
-      {"identity", with("Transfer-Encoding: identity\r\n"), 411},
+      {"chunked in disguise", with("Transfer-Encoding: xchunked\r\n"), 501},
+      {"chunked in quotes", with("Transfer-Encoding: \"chunked\"\r\n"), 501},
+      {"chunked and another", with("Transfer-Encoding: gzip, chunked\r\n"), 501},
+      {"chunked with a parameter", with("Transfer-Encoding: chunked;a=b\r\n"), 501},
+      {"an empty coding", with("Transfer-Encoding:\r\n"), 501},
+      {"identity", with("Transfer-Encoding: identity\r\n"), 501},
+      {"chunked twice", with("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"), 400},
+      {"chunked, then identity", with("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n"), 400},
+      {"chunked in HTTP/1.0", with("Transfer-Encoding: chunked\r\n", "POST /p HTTP/1.0"), 400},
+      {"GET, chunked", with("Transfer-Encoding: chunked\r\n", "GET / HTTP/1.1"), 400},
       {"length, then chunked", with("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"), 400},
       {"chunked, then length", with("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"), 400},
       {"chunked with white space before the colon", with("Transfer-Encoding : chunked\r\n"), 400},
@@ -167,6 +174,16 @@ TEST_CASE("http head: every shape that could be read in two ways is refused") {
     CHECK_FALSE(s.refusal.reason.empty());
     CHECK_FALSE(s.refusal.detail.empty());
   }
+}
+
+TEST_CASE("http head: a chunked body is known by exactly that word, in any case") {
+  for (const char* value : {"chunked", "Chunked", " \tCHUNKED \t"}) {
+    const Scanned s = scanned(with("Transfer-Encoding:" + std::string(value) + "\r\n"));
+    REQUIRE(s.verdict == Scan::complete);
+    CHECK(s.head->chunked);
+    CHECK(s.head->body_bytes == 0);
+  }
+  CHECK_FALSE(scanned(with("Content-Length: 3\r\n")).head->chunked);
 }
 
 TEST_CASE("http head: headers that must be single are refused when repeated, in any case") {
