@@ -38,7 +38,7 @@ struct JsonRead {
 };
 
 inline constexpr std::size_t kMaxJsonDepth = 64;
-inline constexpr std::size_t kMaxJsonBytes = 16 * 1024 * 1024;
+inline constexpr std::size_t kMaxJsonBytes = std::size_t{16} * 1024 * 1024;
 
 // Any thread, never throws but for want of memory.
 JsonRead read_json(std::string_view text);

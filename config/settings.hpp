@@ -17,6 +17,9 @@ namespace ratchet {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
+inline constexpr std::size_t kKiB = 1024;
+inline constexpr std::size_t kMiB = 1024 * kKiB;
+
 struct ListenAddress {
   std::string host;  // numeric IPv4 or IPv6
   std::uint16_t port = 0;
@@ -61,10 +64,10 @@ struct DrainSettings {
 };
 
 struct HttpLimits {
-  std::size_t request_line_bytes = 8 * 1024;
-  std::size_t header_bytes = 16 * 1024;
+  std::size_t request_line_bytes = 8 * kKiB;
+  std::size_t header_bytes = 16 * kKiB;
   std::size_t headers = 100;
-  std::size_t body_bytes = 1024 * 1024;
+  std::size_t body_bytes = kMiB;
   milliseconds header_wait{10'000};  // from the first byte (or accept) to the end of the headers
   milliseconds body_wait{10'000};
   milliseconds idle{75'000};
@@ -73,10 +76,10 @@ struct HttpLimits {
 };
 
 struct OutboxSettings {
-  std::size_t queue_bytes = 64 * 1024 * 1024;  // commit queue
+  std::size_t queue_bytes = 64 * kMiB;  // commit queue
   int committers = 1;
   std::uint64_t max_rows = 5'000'000;  // unpublished
-  std::uint64_t max_bytes = 8ull * 1024 * 1024 * 1024;
+  std::uint64_t max_bytes = 8192 * kMiB;
   seconds max_age{900};
 };
 

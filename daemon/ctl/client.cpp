@@ -19,7 +19,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-constexpr std::size_t kLongestAnswer = 4 * 1024 * 1024;
+constexpr std::size_t kLongestAnswer = std::size_t{4} * 1024 * 1024;
 constexpr milliseconds kAnswerPatience{15'000};  // a status comes at once; a reload may take its time
 constexpr milliseconds kRetry{100};              // between two looks for a daemon that is not there yet
 

@@ -82,11 +82,11 @@ class Router::Inside final : public httplib::Server {
     Get(compiled.regex, [this, names = std::move(compiled.names), handler = std::move(handler)](
                             const httplib::Request& request, httplib::Response& response) {
       PageRequest asked{request.method, request.path, request.body, {}, {}};
-      asked.header = [&request](const std::string& name) { return request.get_header_value(name.c_str()); };
+      asked.header = [&request](const std::string& name) { return request.get_header_value(name); };
       asked.parameter = [&request, &names](const std::string& name) {
         const auto at = std::find(names.begin(), names.end(), name);
         if (at != names.end()) return request.matches[static_cast<size_t>(at - names.begin()) + 1].str();
-        return request.has_param(name.c_str()) ? request.get_param_value(name.c_str()) : std::string();
+        return request.has_param(name) ? request.get_param_value(name) : std::string();
       };
       keep(response, handler(asked));
     });

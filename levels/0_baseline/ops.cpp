@@ -249,7 +249,7 @@ class Ops::Inside final : public http::Service {
   static void say(http::Reactor& reactor, http::Ticket ticket, const http::Page& page) {
     std::string headers = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
     for (const auto& [name, value] : page.headers)
-      headers += name + ": " + value + "\r\n";
+      headers.append(name).append(": ").append(value).append("\r\n");
     reactor.answer(ticket, {page.status, page.content_type, page.body, headers, false});
   }
 

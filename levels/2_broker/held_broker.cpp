@@ -92,9 +92,9 @@ void HeldBroker::doubt() {
   if (probe_soon) probe_soon();
 }
 
-void HeldBroker::on_doubt(std::function<void()> probe_soon) {
+void HeldBroker::on_doubt(const std::function<void()>& probe_soon) {
   std::lock_guard lock(mutex_);
-  probe_soon_ = std::move(probe_soon);
+  probe_soon_ = probe_soon;
 }
 
 void HeldBroker::report(const Fault& fault) noexcept {

@@ -48,7 +48,7 @@ class HeldBroker final : public HeldLevel, public FaultSink {
   std::optional<Fault> probe(Patience& patience) override;
   void drain(Patience& patience, Leave leave) override;
   std::optional<std::string> degraded() const override;
-  void on_doubt(std::function<void()> probe_soon) override;
+  void on_doubt(const std::function<void()>& probe_soon) override;
 
   void report(const Fault& fault) noexcept override;  // the producer's and the relay's threads
 

@@ -292,7 +292,7 @@ rd_kafka_topic_t* Producer::Inside::topic(std::string_view name) {
 bool Producer::Inside::produce(const Record& record, std::uint64_t token) {
   assert(token < kTokens);
   auto stamp = in_flight_.begin(parts_.time.now());
-  void* opaque = reinterpret_cast<void*>((token << 16) | stamp);
+  void* opaque = reinterpret_cast<void*>((token << 16) | stamp);  // NOLINT(performance-no-int-to-ptr): never a pointer
   rd_kafka_headers_t* headers = nullptr;
   if (!record.headers.empty()) {
     headers = rd_kafka_headers_new(record.headers.size());
@@ -413,7 +413,7 @@ std::optional<Fault> Producer::Inside::look_at(const std::vector<std::string>& t
       std::string what = kind == FaultKind::topic_missing   ? "does not exist: create it"
                          : kind == FaultKind::authorisation ? "not allowed: grant this user Describe and Write"
                                                             : std::string(text);
-      return fault(kind, "topic \"" + name + "\" " + what);
+      return fault(kind, std::string("topic \"").append(name).append("\" ").append(what));
     }
     if (auto wrong = look_at(*found->second, replicas)) return wrong;
   }

@@ -25,7 +25,7 @@ constexpr BackoffSettings kBackoff{100ms, 2s, 10s};
 std::string text_of(const db::OutboxStats& stats) {
   return std::to_string(stats.unpublished_rows) + " rows wait, the oldest for " +
          std::to_string(static_cast<std::int64_t>(stats.oldest_seconds)) + " s, " +
-         std::to_string(stats.bytes / (1024 * 1024)) + " MiB";
+         std::to_string(stats.bytes >> 20) + " MiB";
 }
 
 }  // namespace

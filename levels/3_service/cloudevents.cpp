@@ -58,16 +58,16 @@ Problem unsupported(std::string detail) { return problem_of(ProblemKind::unsuppo
 }  // namespace
 
 bool is_rfc3339(std::string_view text) noexcept {
-  constexpr std::string_view shape = "0000-00-00T00:00:00";
-  if (text.size() < shape.size() + 1) return false;
-  for (std::size_t i = 0; i < shape.size(); i++) {
+  constexpr std::string_view kShape = "0000-00-00T00:00:00";
+  if (text.size() < kShape.size() + 1) return false;
+  for (std::size_t i = 0; i < kShape.size(); i++) {
     const char c = text[i];
-    if (shape[i] == '0' ? c < '0' || c > '9' : shape[i] == 'T' ? lower(c) != 't' : c != shape[i]) return false;
+    if (kShape[i] == '0' ? c < '0' || c > '9' : kShape[i] == 'T' ? lower(c) != 't' : c != kShape[i]) return false;
   }
   const auto two = [text](std::size_t at) { return (text[at] - '0') * 10 + (text[at + 1] - '0'); };
   const int month = two(5), day = two(8);
   if (month < 1 || month > 12 || day < 1 || day > 31 || two(11) > 23 || two(14) > 59 || two(17) > 60) return false;
-  std::size_t at = shape.size();
+  std::size_t at = kShape.size();
   if (text[at] == '.') {
     const std::size_t from = ++at;
     while (at < text.size() && text[at] >= '0' && text[at] <= '9')

@@ -39,7 +39,7 @@ class HeldLevel {
   // Takes a way to say "something looks wrong, nothing is proven": the next probe then follows at once instead of by
   // the plan. It may be called from any thread and at any time, costs nothing and reports nothing. Called once, before
   // the first probe; a level that sees no such signs ignores it.
-  virtual void on_doubt(std::function<void()> /*probe_soon*/) {}
+  virtual void on_doubt(const std::function<void()>& /*probe_soon*/) {}
 };
 
 struct ProbePlan {

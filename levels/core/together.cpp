@@ -38,7 +38,7 @@ class HeldTogether final : public HeldLevel {
       one->drain(patience, leave);
   }
 
-  void on_doubt(std::function<void()> probe_soon) override {
+  void on_doubt(const std::function<void()>& probe_soon) override {
     for (HeldLevel* one : order_)
       one->on_doubt(probe_soon);
   }

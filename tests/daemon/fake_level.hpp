@@ -135,7 +135,7 @@ class FakeLevel final : public Level {
       level_.set(level_.drain_deadline_, patience.deadline());
     }
     std::optional<std::string> degraded() const override { return level_.get(level_.degraded_); }
-    void on_doubt(std::function<void()> probe_soon) override { level_.set(level_.probe_soon_, std::move(probe_soon)); }
+    void on_doubt(const std::function<void()>& probe_soon) override { level_.set(level_.probe_soon_, probe_soon); }
 
    private:
     FakeLevel& level_;

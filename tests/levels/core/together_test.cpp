@@ -20,7 +20,7 @@ struct Part final : Level {
       if (of.well) return std::nullopt;
       return Fault{1, 0, FaultKind::timed_out, of.own_name, {}};
     }
-    void on_doubt(std::function<void()> probe_soon) override { of.probe_soon = std::move(probe_soon); }
+    void on_doubt(const std::function<void()>& probe_soon) override { of.probe_soon = probe_soon; }
     void drain(Patience&, Leave) override { of.journal.push_back("~" + of.own_name); }
     std::optional<std::string> degraded() const override {
       return of.well ? std::nullopt : std::optional("poor " + of.own_name);
