@@ -19,5 +19,5 @@ def test_every_path_the_readme_names_exists():
 
 def test_every_thread_that_is_named_in_code_is_in_the_readme():
     code = "\n".join(p.read_text() for f in ("levels", "daemon") for p in (ROOT / f).rglob("*.cpp"))
-    names = set(re.findall(r'pthread_setname_np\([^;]*?"([a-z-]+)"\)', code))
+    names = set(re.findall(r'(?:pthread_setname_np|start_thread)\([^;]*?"([a-z-]+)"', code))
     assert names and [n for n in sorted(names) if f"`{n}" not in README] == []
