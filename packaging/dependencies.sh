@@ -8,7 +8,8 @@ packages_build="g++ cmake ninja-build pkg-config libpqxx-dev libcpp-httplib-dev 
 packages_run="postgresql curl kcat python3-minimal"
 packages_test="catch2 librapidcheck-dev ccache clang clang-tidy clang-format libclang-rt-14-dev nginx python3-pytest python3-pytest-xdist python3-psycopg2
   python3-confluent-kafka python3-jsonschema wrk pgbouncer shellcheck debootstrap systemd-container procps git
-  iproute2 iptables util-linux e2fsprogs faketime openssl
+  iproute2 iptables util-linux e2fsprogs faketime openssl haproxy
+  python3-yaml groff-base debhelper dpkg-dev fakeroot lintian
   openjdk-17-jre-headless maven"
 
 missing_packages() {
