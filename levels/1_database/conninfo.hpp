@@ -27,7 +27,7 @@ class Conninfo {
 
   std::string get(const std::string& key) const;  // "" when not set
   void set(const std::string& key, std::string value) { values_[key] = std::move(value); }
-  void set_default(const std::string& key, std::string value) { values_.try_emplace(key, std::move(value)); }
+  void set_default(const std::string& key, const std::string& value) { values_.try_emplace(key, value); }
 
   // One per entry of the lists in host, hostaddr and port; at least one.
   std::vector<Target> targets() const;

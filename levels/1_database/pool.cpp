@@ -17,7 +17,7 @@ namespace {
 
 constexpr auto kRoleCheck = std::chrono::seconds(2);
 constexpr std::string_view kAskRole = "select pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'";
-const std::vector<double> kSeconds{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5};
+const std::vector<double> lease_buckets{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5};
 
 std::string place_of(const std::string& dsn) {
   const auto parsed = Conninfo::parse(dsn);
@@ -93,8 +93,10 @@ Pool::Inside::Inside(PoolSettings settings, Parts parts)
   most_ = metrics.gauge("db_client_connection_max", "Connections a pool may open", pool);
   pending_ = metrics.gauge("db_client_connection_pending_requests", "Who waits for a connection now", pool);
   timeouts_ = metrics.counter("db_client_connection_timeouts_total", "Waits for a connection that ended without", pool);
-  create_seconds_ = metrics.histogram("db_client_connection_create_time_seconds", "Time to connect", pool, kSeconds);
-  wait_seconds_ = metrics.histogram("db_client_connection_wait_time_seconds", "Wait for a connection", pool, kSeconds);
+  create_seconds_ =
+      metrics.histogram("db_client_connection_create_time_seconds", "Time to connect", pool, lease_buckets);
+  wait_seconds_ =
+      metrics.histogram("db_client_connection_wait_time_seconds", "Wait for a connection", pool, lease_buckets);
   most_.set(settings_.size);
 }
 
@@ -280,14 +282,11 @@ Result<std::unique_ptr<Connection>, LeaseError> Pool::Inside::lease(TimePoint de
   return LeaseError::timed_out;
 }
 
+// What is not kept is destroyed with the argument, after the mutex is let go.
 void Pool::Inside::give_back(std::unique_ptr<Connection> connection) noexcept {
-  std::unique_ptr<Connection> unwanted;  // destroyed after the mutex is let go
   std::lock_guard lock(mutex_);
   Slot* slot = find(connection.get());
-  if (slot == nullptr) {  // of a pool closed meanwhile
-    unwanted = std::move(connection);
-    return;
-  }
+  if (slot == nullptr) return;  // of a pool closed meanwhile
   const bool broken = slot->dead || connection->broken();
   if (broken) {
     remove(connection.get(), connection->loss());
@@ -296,7 +295,6 @@ void Pool::Inside::give_back(std::unique_ptr<Connection> connection) noexcept {
   } else {
     settle(*slot, std::move(connection));
   }
-  unwanted = std::move(connection);
   came_home_.notify_all();
 }
 

@@ -87,10 +87,10 @@ std::string_view TimeText::of(WallTime now) noexcept {
 
 bool is_trace_parent(std::string_view text) noexcept {
   // 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01; later versions may add fields at the end.
-  constexpr std::size_t size = 55;
-  if (text.size() < size || text[2] != '-' || text[35] != '-' || text[52] != '-') return false;
+  constexpr std::size_t kSize = 55;
+  if (text.size() < kSize || text[2] != '-' || text[35] != '-' || text[52] != '-') return false;
   const auto version = text.substr(0, 2), trace = text.substr(3, 32), parent = text.substr(36, 16);
-  if (version == "ff" || (version == "00" ? text.size() != size : text.size() > size && text[size] != '-'))
+  if (version == "ff" || (version == "00" ? text.size() != kSize : text.size() > kSize && text[kSize] != '-'))
     return false;
   if (text.size() > 512) return false;
   const auto all_zero = [](std::string_view hex) { return hex.find_first_not_of('0') == std::string_view::npos; };
