@@ -26,6 +26,7 @@ class LadderWatch:
         self.stopping = self.stopped = False
         self.doomed = False   # a fault of the raise under way
         self.late = False     # a raise that was under way when the goal sank may still end well
+        self.lowering = False  # a lowering that was under way when the goal rose still ends
 
     @property
     def goal(self):
@@ -56,9 +57,9 @@ class LadderWatch:
             return self.let_go(level, field(text, "reason"))
         if text.startswith("held back "):
             self.late |= level < self.goal
-            self.ceiling = level
+            self.hold(level)
         elif text.startswith("released "):
-            self.ceiling = TOP
+            self.hold(TOP)
         elif text.startswith("stopping "):
             self.late, self.stopping = True, True
         elif text.startswith("stopped "):
@@ -66,10 +67,14 @@ class LadderWatch:
             return None if self.stopping and self.held == 0 else f"stopped at level {self.held}, asked: {self.stopping}"
         return None
 
+    def hold(self, ceiling):
+        self.lowering = self.held > self.goal
+        self.ceiling = ceiling
+
     def raised(self, level):
         self.transitions += 1
         below, late, goal = self.held, self.late, self.goal
-        self.held, self.late = level, False
+        self.held, self.late, self.lowering = level, False, False
         if self.doomed:
             self.fall_to, self.doomed = min(self.fall_to, level - 1), False
         if level != below + 1:
@@ -93,13 +98,13 @@ class LadderWatch:
     def let_go(self, level, reason):
         self.transitions += 1
         expected = "fault" if self.fall_to < self.held else "stop" if self.stopping else "hold"
-        held, goal = self.held, self.goal
-        self.held, self.late = level - 1, False
+        held, goal, lowering = self.held, self.goal, self.lowering
+        self.held, self.late, self.lowering = level - 1, False, False
         self.falls += reason == "fault"
         if self.held <= self.fall_to:
             self.fall_to = TOP
         if level != held:
             return f"let go of {level} while {held} was held"
-        if level <= goal:
+        if level <= goal and not lowering:
             return f"let go of {level} though the goal was {goal}: nobody asked, nothing was lost"
         return None if reason == expected else f"let go for {reason}, the ladder says {expected}"

@@ -18,6 +18,7 @@ GOOD = {
     "a fall and back": [*UP, LOST, let_go(3, "fault"), let_go(2, "fault"), let_go(1, "fault"), *UP[1:]],
     "a stop": [*UP, "stopping asked_by=signal", let_go(3, "stop"), let_go(2, "stop"), let_go(1, "stop"), "stopped took_ms=1"],
     "a hold": [*UP, "held back level=2 who=me", let_go(3, "hold"), "released who=me", UP[3]],
+    "a release while a level is let go": [*UP, "held back level=1 who=me", let_go(3, "hold"), "released who=me", let_go(2, "hold"), UP[2], UP[3]],
     "a fault during a raise": [*UP[:2], LOST.replace("level=1", "level=2"), UP[2], let_go(2, "fault")],
     "a raise that ends after its ground was lost": [*UP[:2], LOST, UP[2], let_go(2, "fault"), let_go(1, "fault")],
     "a stop during a fall": [*UP, LOST, let_go(3, "fault"), "stopping asked_by=signal", let_go(2, "fault"), let_go(1, "fault"), "stopped took_ms=1"],
@@ -31,6 +32,7 @@ BAD = {
     "above a hold": [*UP[:2], "held back level=1 who=me", "raise broken off level=2", UP[2]],
     "the wrong order": [*UP, LOST, let_go(2, "fault")],
     "a fault without a cause": [*UP, LOST.replace("timed_out", "unknown")],
+    "on after a release": [*UP, "held back level=0 who=me", let_go(3, "hold"), "released who=me", let_go(2, "hold"), let_go(1, "hold")],
     "gone too early": [*UP, "stopping asked_by=signal", "stopped took_ms=1"],
 }
 
