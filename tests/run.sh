@@ -7,13 +7,14 @@ cd "$(dirname "$0")/.." || exit
 
 usage() {
   cat <<'TEXT'
-usage: tests/run.sh [--asan] [--tsan] [--debian13] [--fuzz] [--tidy] [--ci] [--all]
+usage: tests/run.sh [--asan] [--tsan] [--debian13] [--fuzz] [--tidy] [--package] [--ci] [--all]
   (no option)  unit, property and scenario tests, tests against real PostgreSQL and Kafka, system tests, style
   --asan       the same programs under ASan + UBSan, and a subset of the system tests
   --tsan       the same programs under TSan, and a subset of the system tests
   --debian13   builds with warnings as errors in a Debian 13 root and runs the unit tests there
   --fuzz       each fuzzer for 30 s
   --tidy       clang-tidy over config/, levels/ and daemon/
+  --package    builds the Debian package on Debian 12 and 13, installs it in fresh roots, purges it
   --ci         what every change must pass: the plain run, asan, tsan, debian13, fuzz
   --all        everything above
 Exit: 0 when nothing failed.
@@ -23,9 +24,9 @@ TEXT
 parts=()
 for word in "$@"; do
   case $word in
-    --asan | --tsan | --debian13 | --fuzz | --tidy) parts+=("${word#--}") ;;
+    --asan | --tsan | --debian13 | --fuzz | --tidy | --package) parts+=("${word#--}") ;;
     --ci) parts=(plain asan tsan debian13 fuzz) ;;
-    --all) parts=(plain asan tsan debian13 fuzz tidy) ;;
+    --all) parts=(plain asan tsan debian13 fuzz tidy package) ;;
     -h | --help) usage; exit 0 ;;
     *) usage >&2; exit 64 ;;
   esac

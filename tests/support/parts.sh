@@ -87,6 +87,15 @@ part_fuzz() {
   done
 }
 
+part_package() {
+  [ "$(id -u)" = 0 ] || { note_skip package "needs root for a chroot"; return 0; }
+  unshare -m true 2>/dev/null || { note_skip package "this machine allows no mount namespace"; return 0; }
+  local release cache=${XDG_CACHE_HOME:-$HOME/.cache}/ratchetd-tests/package
+  for release in bookworm trixie; do
+    tests/support/package.sh "$release" "$cache" "$PWD" "$results/package-$release.xml" || note_failure "package-$release"
+  done
+}
+
 part_debian13() {
   [ "$(id -u)" = 0 ] || { note_skip debian13 "needs root for a chroot"; return 0; }
   unshare -m true 2>/dev/null || { note_skip debian13 "this machine allows no mount namespace"; return 0; }
