@@ -1,5 +1,6 @@
 #include "config/checks.hpp"
 
+#include <algorithm>
 #include <map>
 
 #include "config/syntax.hpp"
@@ -19,10 +20,19 @@ void listen_addresses(const Settings& settings, const Sound& sound, const Report
   if (!sound("/service/listen") || !sound("/ops/listen")) return;
   const ListenAddress& service = settings.service.listen;
   const ListenAddress& ops = settings.ops.listen;
-  if (service.port != ops.port) return;
+  if (service.is_local() || service.port != ops.port) return;
   if (service.host != ops.host && !any_address(service) && !any_address(ops)) return;
   report({"/ops/listen", shown(to_string(ops)),
           "another port than the service's (" + to_string(service) + ", /service/listen)"});
+}
+
+void trusted_proxies(const Settings& settings, const Sound& sound, const Report& report) {
+  if (!sound("/service/trusted_proxies") || !sound("/service/listen") || settings.service.listen.is_local()) return;
+  const auto& proxies = settings.service.trusted_proxies;
+  const auto local = std::find(proxies.begin(), proxies.end(), "unix:");
+  if (local == proxies.end()) return;
+  report({"/service/trusted_proxies/" + std::to_string(local - proxies.begin()), "string \"unix:\"",
+          "a network: /service/listen is no unix socket"});
 }
 
 void drain_budget(const Settings& settings, const Sound& sound, const Report& report) {
@@ -66,6 +76,7 @@ void commit_queue(const Settings& settings, const Sound& sound, const Report& re
 
 void check_together(const Settings& settings, const Sound& sound, const Report& report) {
   listen_addresses(settings, sound, report);
+  trusted_proxies(settings, sound, report);
   drain_budget(settings, sound, report);
   connections(settings, sound, report);
   commit_queue(settings, sound, report);

@@ -185,8 +185,21 @@ void broker(Rows& t) {
 
 void service(Rows& t) {
   t.add("/service", Shape::object, "The open port, level 3.");
-  t.add("/service/listen", Shape::address, "The service port. Plain HTTP; TLS ends at the load balancer.")
+  t.add("/service/listen", Shape::listen,
+        "The service port, or the unix socket of a balancer on the same machine (mode 0660; a file that nobody listens "
+        "on is replaced). Plain HTTP; TLS ends at the load balancer.")
       .at([](const Place& p) { return &p.settings->service.listen; });
+  t.add("/service/proxy_protocol", Shape::boolean,
+        "true: every connection begins with a PROXY header (version 1 or 2), which tells the client's address; one "
+        "without is closed. Whoever reaches the port can then claim any address: let only the balancer reach it.")
+      .at([](const Place& p) { return &p.settings->service.proxy_protocol; });
+  t.add("/service/trusted_proxies", Shape::list,
+        "Proxies whose X-Forwarded-For or Forwarded is believed when it tells the client's address, for the log. The "
+        "last address that is not one of theirs counts. Where both headers came and differ, neither is believed.")
+      .at([](const Place& p) { return &p.settings->service.trusted_proxies; })
+      .in(0, 64)
+      .otherwise("[]");
+  t.add("/service/trusted_proxies/*", Shape::network, "One proxy, or a network of them; \"unix:\" is the unix socket.");
   t.add("/service/registrars", Shape::list,
         "Who else is told that this instance serves. Load balancers that ask /ready need no registrar.")
       .in(0, 16)

@@ -74,6 +74,11 @@ std::string expected(const Key& key) {
       return "string, {\"credential\": NAME}, {\"file\": PATH} or {\"env\": NAME}";
     case Shape::address:
       return "numeric address and port (\"127.0.0.1:8080\", \"[::1]:8080\")";
+    case Shape::listen:
+      return "numeric address and port (\"127.0.0.1:8080\", \"[::1]:8080\"), or \"unix:\" and an absolute path of at "
+             "most 107 bytes";
+    case Shape::network:
+      return "numeric address, network (\"10.0.0.0/8\", \"2001:db8::/32\"; no bits after the prefix) or \"unix:\"";
     case Shape::endpoint:
       return "host:port";
     case Shape::route_path:

@@ -46,6 +46,8 @@ enum class Shape : std::uint8_t {
   secret,       // {"credential"|"file"|"env": "..."} or the secret itself
   property,     // a string or a secret, for librdkafka
   address,      // numeric host:port
+  listen,       // the same, or unix:PATH
+  network,      // CIDR
   endpoint,     // host:port
   route_path,
   topic,

@@ -7,6 +7,7 @@
 #include "config/describe.hpp"
 #include "config/dsn.hpp"
 #include "config/keys.hpp"
+#include "config/network.hpp"
 #include "config/spelling.hpp"
 #include "config/syntax.hpp"
 #include "config/value_reference.hpp"
@@ -227,8 +228,8 @@ class Loader {
     const Key& row = element_row(spot.key);
     for (std::size_t i = 0; i < spot.value.items.size(); ++i) {
       Spot element{spot.value.items[i], row, spot.pointer + "/" + std::to_string(i), spot.place};
-      if (row.shape == Shape::endpoint) {
-        endpoint(element, *field<std::vector<std::string>>(spot.key, spot.place));
+      if (row.shape == Shape::endpoint || row.shape == Shape::network) {
+        one_of_a_list(element, *field<std::vector<std::string>>(spot.key, spot.place));
       } else if (row.pointer == "/routes/*") {
         route(element);
       } else {
@@ -361,6 +362,7 @@ class Loader {
       case Shape::secret:
         return secret(spot);
       case Shape::address:
+      case Shape::listen:
         return address(spot);
       case Shape::route_path:
         return route_path(spot);
@@ -374,6 +376,7 @@ class Loader {
         return static_cast<void>(is(spot, JsonValue::Type::string));
       case Shape::property:
       case Shape::endpoint:
+      case Shape::network:
         break;
     }
     assert(false && "an element, read with its list or map");
@@ -448,15 +451,17 @@ class Loader {
 
   void address(const Spot& spot) {
     if (!is(spot, JsonValue::Type::string)) return;
-    const auto parsed = parse_address(spot.value.text);
+    const auto parsed =
+        spot.key.shape == Shape::listen ? parse_listen(spot.value.text) : parse_address(spot.value.text);
     if (!parsed) return wrong(spot);
     *field<ListenAddress>(spot.key, spot.place) = *parsed;
   }
 
-  void endpoint(const Spot& spot, std::vector<std::string>& to) {
+  void one_of_a_list(const Spot& spot, std::vector<std::string>& to) {
     if (!is(spot, JsonValue::Type::string)) return;
-    if (!is_endpoint(spot.value.text)) return wrong(spot);
-    to.push_back(spot.value.text);
+    const std::string& text = spot.value.text;
+    if (spot.key.shape == Shape::network ? !parse_network(text) : !is_endpoint(text)) return wrong(spot);
+    to.push_back(text);
   }
 
   void reference(const Spot& spot) {

@@ -155,6 +155,10 @@ class Schema {
         return either(secret_schema(), string_schema(""));
       case Shape::address:
         return string_schema("^([0-9.]+|\\[[0-9A-Fa-f:.]+\\]):[0-9]{1,5}$");
+      case Shape::listen:
+        return string_schema("^(([0-9.]+|\\[[0-9A-Fa-f:.]+\\]):[0-9]{1,5}|unix:/[!-~]*[!-.0-~])$", {0, 112});
+      case Shape::network:
+        return string_schema("^(unix:|[0-9A-Fa-f:.]+(/[0-9]{1,3})?)$");
       case Shape::endpoint:
         return string_schema("^([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\]):[0-9]{1,5}$");
       case Shape::route_path:

@@ -23,8 +23,11 @@ inline constexpr std::size_t kMiB = 1024 * kKiB;
 struct ListenAddress {
   std::string host;  // numeric IPv4 or IPv6
   std::uint16_t port = 0;
+  std::string path{};  // of a unix socket; then host and port mean nothing
+
+  bool is_local() const noexcept { return !path.empty(); }
 };
-std::string to_string(const ListenAddress& address);  // "127.0.0.1:8080", "[::1]:8080"
+std::string to_string(const ListenAddress& address);  // "127.0.0.1:8080", "[::1]:8080", "unix:/run/x.sock"
 
 enum class PoolRole { primary, replica };
 
@@ -85,6 +88,8 @@ struct OutboxSettings {
 
 struct ServiceSettings {
   ListenAddress listen{"127.0.0.1", 8080};
+  bool proxy_protocol = false;               // every connection begins with a PROXY header
+  std::vector<std::string> trusted_proxies;  // networks whose word on the client's address is believed
   DrainSettings drain;
   HttpLimits limits;
 };

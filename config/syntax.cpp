@@ -60,7 +60,17 @@ std::optional<ListenAddress> parse_address(std::string_view text) {
   if (!parts) return std::nullopt;
   const auto host = canonical(parts->bracketed ? AF_INET6 : AF_INET, parts->host);
   if (!host) return std::nullopt;
-  return ListenAddress{*host, parts->port};
+  return ListenAddress{*host, parts->port, ""};
+}
+
+std::optional<ListenAddress> parse_listen(std::string_view text) {
+  constexpr std::string_view kUnix = "unix:";
+  constexpr std::size_t kLongestPath = 107;  // of sockaddr_un, with its end
+  if (!text.starts_with(kUnix)) return parse_address(text);
+  const std::string_view path = text.substr(kUnix.size());
+  const bool good = path.size() > 1 && path.size() <= kLongestPath && path.front() == '/' && path.back() != '/' &&
+                    is_visible(path);
+  return good ? std::optional(ListenAddress{"", 0, std::string(path)}) : std::nullopt;
 }
 
 bool is_endpoint(std::string_view text) {

@@ -11,6 +11,8 @@ namespace ratchet {
 
 // "127.0.0.1:8080", "[::1]:8080": numeric, port 1..65535. The host comes back in its canonical form.
 std::optional<ListenAddress> parse_address(std::string_view text);
+// The same, or "unix:/run/ratchetd/http.sock": absolute, at most 107 bytes, printable.
+std::optional<ListenAddress> parse_listen(std::string_view text);
 // "kafka-1.example:9092", "[::1]:9092".
 bool is_endpoint(std::string_view text);
 // By Kafka's rules, 1..249 characters.

@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -43,16 +45,30 @@ void set_least_hops(int fd, int family, int hops) noexcept {
   if (family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_MINHOPCOUNT, &hops, sizeof hops);
 }
 
-std::size_t peer_text(const SocketAddress& address, char* text, std::size_t room) noexcept {
-  const char* written = nullptr;
-  const auto size = static_cast<socklen_t>(room);
-  if (address.any.sa_family == AF_INET) {
-    written = inet_ntop(AF_INET, &address.v4.sin_addr, text, size);
-  } else if (address.any.sa_family == AF_INET6) {
-    const in6_addr& v6 = address.v6.sin6_addr;
-    written = IN6_IS_ADDR_V4MAPPED(&v6) ? inet_ntop(AF_INET, &v6.s6_addr[12], text, size) : inet_ntop(AF_INET6, &v6, text, size);
+AddressText text_of(const SocketAddress& address) noexcept {
+  AddressBytes bytes{};
+  if (address.any.sa_family == AF_INET6) {
+    std::memcpy(bytes.data(), &address.v6.sin6_addr, bytes.size());
+  } else if (address.any.sa_family == AF_INET) {
+    bytes[10] = bytes[11] = 0xff;
+    std::memcpy(&bytes[12], &address.v4.sin_addr, 4);
+  } else {
+    return {};
   }
-  return written == nullptr ? 0 : std::strlen(written);
+  return AddressText(bytes);
+}
+
+// A socket file whose listener is gone. 0: it is, or there is no file; else the errno that says what is in the way.
+int stale(const SocketAddress& address) noexcept {
+  struct stat found{};
+  if (::lstat(address.local.sun_path, &found) != 0) return errno == ENOENT ? 0 : errno;
+  if (!S_ISSOCK(found.st_mode)) return EEXIST;
+  const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (probe < 0) return errno;
+  const int error = ::connect(probe, &address.any, sizeof address.local) == 0 ? 0 : errno;
+  ::close(probe);
+  if (error == ECONNREFUSED) return ::unlink(address.local.sun_path) == 0 || errno == ENOENT ? 0 : errno;
+  return error == 0 || error == EAGAIN ? EADDRINUSE : error;  // EAGAIN: its queue is full
 }
 
 }  // namespace
@@ -75,7 +91,33 @@ Listener& Listener::operator=(Listener&& other) noexcept {
   return *this;
 }
 
+// Two that start at once must not take each other's new socket for a stale one: a lock beside it, held for this moment.
+Result<Listener> Listener::open_local(const ListenAddress& address, TimePoint now) {
+  const std::string what = "cannot listen on " + to_string(address);
+  SocketAddress bound{};
+  bound.local.sun_family = AF_UNIX;
+  if (address.path.size() >= sizeof bound.local.sun_path) return fault_of(ENAMETOOLONG, what, now);
+  std::memcpy(bound.local.sun_path, address.path.data(), address.path.size());
+
+  const Listener lock(::open((address.path + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640));
+  if (!lock.is_open()) return fault_of(errno, what, now);
+  if (::flock(lock.fd_, LOCK_EX | LOCK_NB) != 0) return fault_of(errno == EWOULDBLOCK ? EADDRINUSE : errno, what, now);
+  if (const int error = stale(bound); error != 0) return fault_of(error, what, now);
+
+  constexpr mode_t kMode = 0660;
+  Listener listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!listener.is_open()) return fault_of(errno, what, now);
+  // Of the socket before it is bound: so the file never has more rights than this, not even for a moment.
+  if (::fchmod(listener.fd_, kMode) != 0) return fault_of(errno, what, now);
+  if (::bind(listener.fd_, &bound.any, sizeof bound.local) != 0) return fault_of(errno, what, now);
+  if (::chmod(bound.local.sun_path, kMode) != 0) return fault_of(errno, what, now);
+  if (::listen(listener.fd_, kBacklog) != 0) return fault_of(errno, what, now);
+  listener.learn();
+  return listener;
+}
+
 Result<Listener> Listener::open(const ListenAddress& address, TimePoint now) {
+  if (address.is_local()) return open_local(address, now);
   const std::string what = "cannot listen on " + to_string(address);
   SocketAddress bound{};
   socklen_t size = 0;
@@ -126,14 +168,14 @@ void Listener::learn() noexcept {
   if (port_ != 0) setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 }
 
-Listener::Accepted Listener::accept(char* peer, std::size_t peer_room) noexcept {
+Listener::Accepted Listener::accept() noexcept {
   SocketAddress from{};
   socklen_t size = sizeof from;
   Accepted accepted;
   accepted.fd = ::accept4(fd_, &from.any, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (accepted.fd < 0) return accepted;
   if (handshakes_stopped_) set_least_hops(accepted.fd, family_, 0);
-  accepted.peer_size = peer_text(from, peer, peer_room);
+  accepted.peer = text_of(from);
   return accepted;
 }
 

@@ -5,17 +5,20 @@
 #include <string_view>
 
 #include "config/settings.hpp"
+#include "levels/0_baseline/address_text.hpp"
 #include "levels/core/result.hpp"
 
 namespace ratchet::http {
-
-struct Connection;
 
 class Listener {
  public:
   static constexpr int kBacklog = 4096;
 
   // SO_REUSEADDR only: two daemons must never share a port in silence. Faults are of level 0.
+  //
+  // A unix socket gets mode 0660. A socket file that is there already is replaced when nobody listens on it; anything
+  // else in its place is left alone. The file stays when the listener is closed: who connects is refused, as with a
+  // closed port, and a successor that was handed the socket still finds its clients.
   static Result<Listener> open(const ListenAddress& address, TimePoint now);
   // A socket that listens already (systemd's). It is ours from now on, also if it is refused.
   static Result<Listener> adopt(int fd, TimePoint now);
@@ -32,9 +35,9 @@ class Listener {
   // Non-blocking, close-on-exec, TCP_NODELAY. -1: errno says why.
   struct Accepted {
     int fd = -1;
-    std::size_t peer_size = 0;  // of the text written to `peer`
+    AddressText peer;  // empty: through a unix socket
   };
-  Accepted accept(char* peer, std::size_t peer_room) noexcept;
+  Accepted accept() noexcept;
 
   // New handshakes are no longer begun, those under way are finished: their connections can still be accepted.
   //
@@ -48,6 +51,7 @@ class Listener {
 
  private:
   explicit Listener(int fd) noexcept : fd_(fd) {}
+  static Result<Listener> open_local(const ListenAddress& address, TimePoint now);
   void learn() noexcept;  // family, port
 
   int fd_ = -1;

@@ -214,7 +214,7 @@ void Reactor::Inside::resume() {
 void Reactor::Inside::expire() {
   while (DeadlineHook* const hook = head_wait_.expired(now_)) {
     Connection& c = table_.at(hook->owner);
-    if (!c.begun) drop(c);
+    if (!c.begun || c.awaits_proxy) drop(c);
     else refuse(c, {408, "slow-header", "the header did not arrive in time"});
   }
   while (DeadlineHook* const hook = body_wait_.expired(now_)) {
@@ -239,11 +239,10 @@ void Reactor::Inside::expire() {
 // ---- the port ------------------------------------------------------------------------------------------------------
 
 void Reactor::Inside::accept_some() {
-  std::array<char, 46> peer{};
   for (int i = 0; i < kAcceptsPerTurn && listener_.is_open(); ++i) {
-    const Listener::Accepted accepted = listener_.accept(peer.data(), peer.size());
+    const Listener::Accepted accepted = listener_.accept();
     if (accepted.fd >= 0) {
-      welcome(accepted.fd, {peer.data(), accepted.peer_size});
+      welcome(accepted);
     } else if (errno == EAGAIN) {
       return;
     } else if (is_out_of_files(errno)) {
@@ -252,14 +251,15 @@ void Reactor::Inside::accept_some() {
   }
 }
 
-void Reactor::Inside::welcome(int fd, std::string_view peer) {
+void Reactor::Inside::welcome(const Listener::Accepted& accepted) {
+  const int fd = accepted.fd;
   add(counts_.accepted, 1);
   Connection* const c = table_.take(fd);
   if (c == nullptr) {
     return turn_away_at_once(fd);
   }
-  c->peer_size = static_cast<std::uint8_t>(std::min(peer.size(), c->peer.size()));
-  std::copy_n(peer.data(), c->peer_size, c->peer.data());
+  c->awaits_proxy = options_.proxy_protocol;
+  known(*c, accepted.peer);
   add(counts_.open, 1);
   epoll_event event{};
   event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;  // once for its whole life

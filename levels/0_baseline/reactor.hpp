@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "config/settings.hpp"
+#include "levels/0_baseline/client_address.hpp"
 #include "levels/0_baseline/http_head.hpp"
 #include "levels/0_baseline/log.hpp"
 #include "levels/0_baseline/metrics.hpp"
@@ -35,7 +36,7 @@ struct Request {
   std::string_view body;
   Ticket ticket;
   TimePoint deadline;            // one per request, from the end of its headers; the body's arrival counts
-  std::string_view peer;         // client's address, numeric
+  std::string_view peer;         // client's address, numeric; empty: through a unix socket
 };
 
 struct Answer {
@@ -87,11 +88,13 @@ class Reactor {
   struct Options {
     std::string name;  // "service", "ops": thread name, labels
     HttpLimits limits;
+    bool proxy_protocol = false;  // every connection begins with a PROXY header, or is closed
+    TrustedProxies trusted_proxies{};
   };
   Reactor(Options options, Service& service, const TimeSource& time, Log& log, Metrics& metrics);
   ~Reactor();                      // stops and joins; whatever is open is closed
 
-  // Binds and listens (SO_REUSEADDR only, backlog 4096, TCP_NODELAY). Any thread; errors as Fault with level 0.
+  // Binds and listens (listener.hpp: SO_REUSEADDR only, backlog 4096, TCP_NODELAY; or a unix socket). Any thread; errors as Fault with level 0.
   Result<Nothing> listen(const ListenAddress& address);
   Result<Nothing> adopt(int listening_fd);
   std::uint16_t port() const noexcept;

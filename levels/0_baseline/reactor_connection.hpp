@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "levels/0_baseline/address_text.hpp"
 #include "levels/0_baseline/deadline_list.hpp"
 #include "levels/0_baseline/http_chunked.hpp"
 
@@ -48,8 +49,9 @@ struct Connection {
   bool close = false;            // close after the present answer
   bool counted_busy = false;
   bool to_resume = false;
-  std::uint8_t peer_size = 0;
-  std::array<char, 46> peer{};   // numeric address
+  bool awaits_proxy = false;     // its PROXY header is still to come
+  bool believed = false;         // the peer is a trusted proxy
+  AddressText peer;
 
   DeadlineHook wait;             // head, body, idle, write, linger: one of them
   DeadlineHook request;          // from the end of the headers to the answer
@@ -62,8 +64,6 @@ struct Connection {
   std::size_t looked = 0;        // at so many bytes the scanner last asked for more
   std::size_t scan_at = 0;       // from so many on a limit would be passed even without another line
   std::size_t discarded = 0;     // while lingering
-
-  std::string_view peer_text() const noexcept { return {peer.data(), peer_size}; }
 };
 
 class ConnectionTable {
@@ -96,7 +96,8 @@ class ConnectionTable {
     c.state = Connection::State::free;
     c.generation = (c.generation + 1) & 0x7fffffffU;
     c.readable = c.hung_up = c.begun = c.deferred = c.head_only = c.http_1_0 = c.client_closes = c.close = c.to_resume = false;
-    c.peer_size = 0;
+    c.awaits_proxy = c.believed = false;
+    c.peer = {};
     std::string().swap(c.in);
     std::string().swap(c.out);
     c.chunked.reset();

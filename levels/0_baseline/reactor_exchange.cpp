@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "levels/0_baseline/proxy_protocol.hpp"
 #include "levels/0_baseline/reactor_inside.hpp"
 
 namespace ratchet::http {
@@ -96,6 +97,8 @@ void Reactor::Inside::keep_rest(Connection& c, std::string_view rest) {
 std::size_t Reactor::Inside::consume(Connection& c, std::string_view data) {
   std::size_t used = 0;
   Refusal refusal;
+  if (c.awaits_proxy) used = consume_proxy(c, data);
+  if (c.awaits_proxy) return used;
   while (c.state == State::reading && used < data.size() && budget_ > 0) {
     const std::string_view rest = data.substr(used);
     if (c.chunked != nullptr) {
@@ -146,6 +149,27 @@ bool Reactor::Inside::worth_scanning(const Connection& c, std::string_view rest)
   if (c.need > 0) return rest.size() >= c.need;
   if (c.looked == 0 || rest.size() >= c.scan_at) return true;
   return rest.size() > c.looked && std::memchr(rest.data() + c.looked, '\n', rest.size() - c.looked) != nullptr;
+}
+
+// The header that the balancer sends first. Who sends another, or none, gets no answer: it may not even speak HTTP.
+std::size_t Reactor::Inside::consume_proxy(Connection& c, std::string_view data) {
+  ProxyHeader header;
+  const Scan found = scan_proxy(data, header);
+  if (found == Scan::incomplete) return 0;
+  if (found == Scan::refused) {
+    count_rejected("proxy-protocol");
+    drop(c);
+    return data.size();
+  }
+  c.awaits_proxy = c.begun = false;
+  set_busy(c, false);
+  if (!header.client.empty()) known(c, header.client);
+  return header.bytes;
+}
+
+void Reactor::Inside::known(Connection& c, const AddressText& peer) {
+  c.peer = peer;
+  c.believed = options_.trusted_proxies.trusts(peer.view());
 }
 
 // Of a request whose head is read: what `rest` has of its body; serves it when that is whole. Returns how much was used.
@@ -211,7 +235,10 @@ void Reactor::Inside::serve(Connection& c, std::string_view request) {
   const TimePoint deadline = c.request.list != nullptr ? c.request.due : now_ + options_.limits.request;
   add(counts_.requests, 1);
   served_ = true;
-  const Served how = service_.serve(self_, {head_, request.substr(head_.head_bytes), ticket, deadline, c.peer_text()});
+  AddressText client;
+  if (c.believed) client = options_.trusted_proxies.client(head_);
+  if (client.empty()) client = c.peer;  // a copy: the connection may go while its request is served
+  const Served how = service_.serve(self_, {head_, request.substr(head_.head_bytes), ticket, deadline, client.view()});
   if (!is_waiting(ticket)) return;  // answered, or gone
   assert(how == Served::deferred);
   static_cast<void>(how);

@@ -76,7 +76,7 @@ class Reactor::Inside {
 
   // The port (reactor.cpp).
   void accept_some();
-  void welcome(int fd, std::string_view peer);
+  void welcome(const Listener::Accepted& accepted);
   void turn_away_at_once(int fd);
   void pause_accepting(int error);
   void mind_port();
@@ -89,6 +89,8 @@ class Reactor::Inside {
   void use(Connection& c, std::string data);
   std::size_t consume(Connection& c, std::string_view data);
   bool worth_scanning(const Connection& c, std::string_view rest) const noexcept;
+  std::size_t consume_proxy(Connection& c, std::string_view data);
+  void known(Connection& c, const AddressText& peer);
   std::size_t consume_chunks(Connection& c, std::string_view rest);
   void begin_body(Connection& c, bool nothing_yet);
   static bool is_reading(const Connection& c) noexcept;

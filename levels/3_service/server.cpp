@@ -187,8 +187,10 @@ Result<Nothing> Server::Inside::open() {
   forget_all();
   std::unique_ptr<Reactor> reactor;
   try {
-    reactor = std::make_unique<Reactor>(Reactor::Options{"service", parts_.settings.service.limits}, *this, parts_.time,
-                                        parts_.log, parts_.metrics);
+    const ServiceSettings& settings = parts_.settings.service;
+    Reactor::Options options{"service", settings.limits, settings.proxy_protocol,
+                             http::TrustedProxies(settings.trusted_proxies)};
+    reactor = std::make_unique<Reactor>(std::move(options), *this, parts_.time, parts_.log, parts_.metrics);
   } catch (const std::system_error& error) {  // no descriptor or thread to be had
     return Fault{kTopLevel, 0, FaultKind::out_of_files, std::string("service: ") + error.what(), parts_.time.now()};
   }

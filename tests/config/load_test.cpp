@@ -289,6 +289,32 @@ TEST_CASE("load: paths of routes") {
   CHECK(only_mistake(test::load(twice)).pointer == "/routes/2/path");
 }
 
+TEST_CASE("load: the service may listen on a unix socket, the ops side may not") {
+  const Settings s = good(load_with("/service/listen", "unix:/run/ratchetd/http.sock"));
+  CHECK(s.service.listen.path == "/run/ratchetd/http.sock");
+  CHECK_FALSE(s.service.proxy_protocol);
+  CHECK(s.service.trusted_proxies.empty());
+  const Mistake bad = only_mistake(load_with("/service/listen", "unix:http.sock"));
+  CHECK(bad.pointer == "/service/listen");
+  CHECK(bad.expected.find("absolute path") != std::string::npos);
+  CHECK(only_mistake(load_with("/ops/listen", "unix:/run/ratchetd/ops.sock")).pointer == "/ops/listen");
+}
+
+TEST_CASE("load: trusted proxies are networks, each mistake with its own pointer") {
+  CHECK(good(load_with("/service/proxy_protocol", true)).service.proxy_protocol);
+  const Json list = Json::array({"10.0.0.0/8", "::1"});
+  CHECK(good(load_with("/service/trusted_proxies", list)).service.trusted_proxies == std::vector<std::string>{"10.0.0.0/8", "::1"});
+  const Loaded loaded = load_with("/service/trusted_proxies", Json::array({"10.0.0.0/8", "10.0.0.1/8", "proxy.example", 7}));
+  REQUIRE(loaded.mistakes.size() == 3);
+  CHECK(loaded.mistakes[0].pointer == "/service/trusted_proxies/1");
+  CHECK(loaded.mistakes[1].pointer == "/service/trusted_proxies/2");
+  CHECK(loaded.mistakes[2].pointer == "/service/trusted_proxies/3");
+  CHECK(only_mistake(load_with("/service/trusted_proxies", Json::array({"unix:"}))).pointer == "/service/trusted_proxies/0");
+  Json json = test::smallest();
+  json["service"] = {{"listen", "unix:/run/http.sock"}, {"trusted_proxies", {"unix:"}}};
+  good(test::load(json));
+}
+
 TEST_CASE("load: two listeners need two addresses") {
   const auto both = [](const char* service, const char* ops) {
     Json json = test::smallest();

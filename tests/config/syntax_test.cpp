@@ -1,3 +1,4 @@
+#include "config/network.hpp"
 #include "config/syntax.hpp"
 
 #include "config/dsn.hpp"
@@ -18,6 +19,39 @@ TEST_CASE("addresses: numeric, with a port") {
     CAPTURE(bad);
     CHECK_FALSE(parse_address(bad));
   }
+}
+
+TEST_CASE("addresses: the service may listen on a unix socket") {
+  CHECK(to_string(*parse_listen("unix:/run/ratchetd/http.sock")) == "unix:/run/ratchetd/http.sock");
+  CHECK(to_string(*parse_listen("[::1]:8080")) == "[::1]:8080");
+  CHECK(parse_listen("unix:/" + std::string(106, 'a')));
+  for (const std::string& bad : {std::string("unix:"), std::string("unix:/"), std::string("unix:relative"), std::string("unix:/a/"),
+                                 std::string("unix:/a b"), std::string("unix:@abstract"), "unix:/" + std::string(107, 'a'),
+                                 std::string("/run/http.sock")}) {
+    CAPTURE(bad);
+    CHECK_FALSE(parse_listen(bad));
+  }
+  CHECK_FALSE(parse_address("unix:/run/http.sock"));
+}
+
+TEST_CASE("networks: CIDR without bits after the prefix, single addresses, the unix socket") {
+  for (const char* good : {"10.0.0.0/8", "0.0.0.0/0", "192.0.2.7", "192.0.2.7/32", "192.0.2.128/25", "2001:db8::/32", "::/0", "::1",
+                           "::1/128", "::ffff:10.0.0.0/104", "unix:"}) {
+    CAPTURE(good);
+    CHECK(parse_network(good));
+  }
+  for (const char* bad : {"", "10.0.0.0/33", "10.0.0.1/8", "192.0.2.129/25", "2001:db8::1/32", "::/129", "10.0.0.0/", "10.0.0.0/-1",
+                          "10.0.0.0/+8", "10.0.0.0/8x", "10.0.0/8", "10.0.0.0/8/8", "example.com", "[::1]", "fe80::1%lo", " 10.0.0.0/8",
+                          "unix", "unix:/a"}) {
+    CAPTURE(bad);
+    CHECK_FALSE(parse_network(bad));
+  }
+  const auto in = [](const char* network, const char* address) { return parse_network(network)->contains(*parse_numeric(address)); };
+  CHECK(in("192.0.2.128/25", "192.0.2.200"));
+  CHECK_FALSE(in("192.0.2.128/25", "192.0.2.127"));
+  CHECK(in("10.0.0.0/8", "::ffff:10.1.2.3"));
+  CHECK_FALSE(in("::/0", "10.1.2.3"));
+  CHECK_FALSE(in("0.0.0.0/0", "::1"));
 }
 
 TEST_CASE("bootstrap: host and port") {
