@@ -209,7 +209,11 @@ void service(Rows& t) {
         kRequired | kDecides)
       .one_of({"health"})
       .later({"haproxy-agent", "haproxy-runtime", "exec", "http"});
-  t.add("/service/hold_ms", Shape::ignored, "", kLater);
+  t.add("/service/hold_ms", Shape::integer,
+        "After a restart the port has stayed open, and clients wait in it: so long for level 3, then they are told 503 "
+        "and the port is closed until level 3 is held.")
+      .at([](const Place& p) { return &p.settings->service.hold; })
+      .in(0, kMinute);
 }
 
 void service_limits(Rows& t) {

@@ -90,6 +90,7 @@ struct ServiceSettings {
   ListenAddress listen{"127.0.0.1", 8080};
   bool proxy_protocol = false;               // every connection begins with a PROXY header
   std::vector<std::string> trusted_proxies;  // networks whose word on the client's address is believed
+  milliseconds hold{5000};  // how long a socket kept over a restart may wait for level 3
   DrainSettings drain;
   HttpLimits limits;
 };

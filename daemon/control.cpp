@@ -159,7 +159,7 @@ class Control::Inside {
     if (::bind(*fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return std::strerror(errno);
     if (::chmod(parts_.path.c_str(), 0660) != 0) return std::strerror(errno);
     if (const group* own = ::getgrnam("ratchetd");
-        own != nullptr && ::chown(parts_.path.c_str(), static_cast<uid_t>(-1), own->gr_gid) != 0)
+        own != nullptr && own->gr_gid != ::getegid() && ::chown(parts_.path.c_str(), static_cast<uid_t>(-1), own->gr_gid) != 0)
       parts_.log.info("control: the socket stays with our own group", {{"reason", std::strerror(errno)}});
     if (::listen(*fd, static_cast<int>(kMostClients)) != 0) return std::strerror(errno);
     listener_ = std::move(fd);

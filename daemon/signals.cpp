@@ -19,7 +19,7 @@ namespace {
 sigset_t ours() {
   sigset_t set;
   sigemptyset(&set);
-  for (int number : {SIGTERM, SIGINT, SIGHUP})
+  for (int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1})
     sigaddset(&set, number);
   return set;
 }
@@ -43,8 +43,8 @@ void block_signals() {
   std::signal(SIGPIPE, SIG_IGN);
 }
 
-Signals::Signals(Mailbox& mailbox, std::function<void()> third)
-    : mailbox_(mailbox), third_(third ? std::move(third) : leave_at_once) {
+Signals::Signals(Mailbox& mailbox, std::function<void()> third, std::function<void()> restart)
+    : mailbox_(mailbox), third_(third ? std::move(third) : leave_at_once), restart_(std::move(restart)) {
   const sigset_t set = ours();
   signal_fd_ = checked(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), "signalfd");
   end_fd_ = checked(::eventfd(0, EFD_CLOEXEC), "eventfd");
@@ -70,6 +70,8 @@ void Signals::run() {
     if (::read(signal_fd_, &info, sizeof info) != sizeof info) continue;
     if (info.ssi_signo == SIGHUP) {
       mailbox_.hangup();
+    } else if (info.ssi_signo == SIGUSR1) {
+      if (restart_) restart_();
     } else if (++stops < 3) {
       mailbox_.stop();
     } else {

@@ -7,7 +7,10 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "levels/0_baseline/log.hpp"
+#include "levels/3_service/kept_port.hpp"
 #include "levels/core/status.hpp"
 
 namespace ratchet {
@@ -49,5 +52,26 @@ class Systemd {
   std::optional<TimePoint> status_at_;
   std::optional<TimePoint> watchdog_at_;
 };
+
+// systemd's fd store. Outside of systemd there is none.
+class FdStore final : public service::PortStore {
+ public:
+  explicit FdStore(Log& log);  // reads NOTIFY_SOCKET
+
+  bool exists() const noexcept override { return exists_; }
+  // Waits (500 ms at most) until systemd has read it: a process that dies right after still has its successor.
+  void store(int fd) override;
+  // The same: then systemd has let go of the socket, or is about to.
+  void remove() override;
+
+ private:
+  void wait_until_read();
+
+  Log& log_;
+  const bool exists_;
+};
+
+// Once, before the first child is made: the variables are taken out of the environment.
+std::vector<service::KeptPort::Inherited> inherited_sockets(Log& log);
 
 }  // namespace ratchet

@@ -14,6 +14,7 @@
 #include "levels/1_database/databases.hpp"
 #include "levels/2_broker/level.hpp"
 #include "levels/3_service/level.hpp"
+#include "levels/3_service/problem.hpp"
 #include "levels/core/together.hpp"
 
 namespace ratchet {
@@ -91,6 +92,7 @@ class Daemon::Inside {
       ops_open = ops.open();
       ops_try_at = now + seconds(1);
     }
+    port.turn(now);
     systemd.turn(status, now);
     log.say_repeats();
   }
@@ -111,6 +113,19 @@ class Daemon::Inside {
     rate_requests = requests;
     return std::to_string(passed > 0 ? static_cast<std::uint64_t>(static_cast<double>(since) / passed + 0.5) : 0) +
            " req/s";
+  }
+
+  bool is_exiting() const {
+    const auto status = board.read();
+    return status && status->doing == Doing::stopping;
+  }
+  // For who waited at the port while this process climbed in vain.
+  std::string refusal() {
+    service::Problem problem =
+        service::problem_of(service::ProblemKind::unavailable, "this instance does not serve yet");
+    problem.retry_after_s = health.retry_after();
+    problem.close = true;
+    return service::to_response(problem, "");
   }
 
   static std::vector<Level*> members(const std::vector<db::Database*>& all) { return {all.begin(), all.end()}; }
@@ -141,7 +156,7 @@ class Daemon::Inside {
 
   Systemd::Parts systemd_parts() {
     Systemd::Parts parts;
-    parts.alive = [this] { return server.alive(time.now()); };
+    parts.alive = [this] { return server.alive(time.now()) && ops.alive(time.now()); };
     parts.suffix = [this] { return request_rate(); };
     parts.extend_by = settings.service.drain.total + seconds(5);
     return parts;
@@ -174,6 +189,8 @@ class Daemon::Inside {
 
   // Level 0
   Log log{settings.log, time};
+  std::vector<service::KeptPort::Inherited> inherited =
+      inherited_sockets(log);  // before there are threads that read the environment
   Metrics metrics;
   History history;
   AlarmBoard alarms{time, log};
@@ -213,7 +230,11 @@ class Daemon::Inside {
   Together broker{"broker", brokers()};
 
   // Level 3
-  service::Server server{{settings, health, outboxes(), record_limits, time, log, metrics, chance, alarms}};
+  FdStore fd_store{log};
+  service::KeptPort port{{settings.service.listen, settings.service.hold, settings.service.limits, fd_store,
+                          [this] { return is_exiting(); }, [this] { return refusal(); }, time, log, metrics},
+                         std::move(inherited)};
+  service::Server server{{settings, health, outboxes(), record_limits, time, log, metrics, chance, alarms, &port}};
   service::ServiceLevel service{server, health, settings.service.drain, [this] { return databases.can_commit(); },
                                 time,   log};
 
@@ -227,7 +248,7 @@ class Daemon::Inside {
        [this] { return databases.status(); }, [this](std::string_view pool) { return databases.reconnect(pool); }, time,
        log, alarms,
        [this](const std::string& path, bool on, const std::string& why) { return switch_route(path, on, why); }}};
-  Signals signals{mailbox};
+  Signals signals{mailbox, {}, [this] { port.expect_restart(); }};
 };
 
 Daemon::Daemon(const Settings& settings, const std::vector<ConfigWarning>& warnings, const TimeSource& time,

@@ -39,6 +39,21 @@ Fault fault_of(int error, const std::string& what, TimePoint now) {
   return fault;
 }
 
+// 0: not an address.
+socklen_t socket_address(const ListenAddress& address, SocketAddress& bound) noexcept {
+  if (inet_pton(AF_INET, address.host.c_str(), &bound.v4.sin_addr) == 1) {
+    bound.v4.sin_family = AF_INET;
+    bound.v4.sin_port = htons(address.port);
+    return sizeof bound.v4;
+  }
+  if (inet_pton(AF_INET6, address.host.c_str(), &bound.v6.sin6_addr) == 1) {
+    bound.v6.sin6_family = AF_INET6;
+    bound.v6.sin6_port = htons(address.port);
+    return sizeof bound.v6;
+  }
+  return 0;
+}
+
 // A hop limit in both families: a v6 socket may carry v4 connections too.
 void set_least_hops(int fd, int family, int hops) noexcept {
   if (family == AF_INET || family == AF_INET6) setsockopt(fd, IPPROTO_IP, IP_MINTTL, &hops, sizeof hops);
@@ -120,18 +135,8 @@ Result<Listener> Listener::open(const ListenAddress& address, TimePoint now) {
   if (address.is_local()) return open_local(address, now);
   const std::string what = "cannot listen on " + to_string(address);
   SocketAddress bound{};
-  socklen_t size = 0;
-  if (inet_pton(AF_INET, address.host.c_str(), &bound.v4.sin_addr) == 1) {
-    bound.v4.sin_family = AF_INET;
-    bound.v4.sin_port = htons(address.port);
-    size = sizeof bound.v4;
-  } else if (inet_pton(AF_INET6, address.host.c_str(), &bound.v6.sin6_addr) == 1) {
-    bound.v6.sin6_family = AF_INET6;
-    bound.v6.sin6_port = htons(address.port);
-    size = sizeof bound.v6;
-  } else {
-    return fault_of(EINVAL, what, now);
-  }
+  const socklen_t size = socket_address(address, bound);
+  if (size == 0) return fault_of(EINVAL, what, now);
   Listener listener(::socket(bound.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   const int one = 1;
   if (!listener.is_open()) return fault_of(errno, what, now);
@@ -155,6 +160,27 @@ Result<Listener> Listener::adopt(int fd, TimePoint now) {
   listener.learn();
   set_least_hops(fd, listener.family_, 0);  // a predecessor may have been about to close it
   return listener;
+}
+
+bool Listener::listens_on(int fd, const ListenAddress& address) noexcept {
+  int listening = 0;
+  socklen_t size = sizeof listening;
+  if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0 || listening == 0) return false;
+  SocketAddress wanted{};
+  SocketAddress found{};
+  size = sizeof found;
+  if (getsockname(fd, &found.any, &size) != 0) return false;
+  if (address.is_local()) {  // without its file nobody finds it
+    struct stat file{};
+    return found.any.sa_family == AF_UNIX && address.path == found.local.sun_path &&
+           ::lstat(found.local.sun_path, &file) == 0 && S_ISSOCK(file.st_mode);
+  }
+  if (socket_address(address, wanted) == 0) return false;
+  if (found.any.sa_family != wanted.any.sa_family) return false;
+  const bool v4 = found.any.sa_family == AF_INET;
+  const bool same_host = v4 ? found.v4.sin_addr.s_addr == wanted.v4.sin_addr.s_addr
+                            : IN6_ARE_ADDR_EQUAL(&found.v6.sin6_addr, &wanted.v6.sin6_addr);
+  return same_host && (address.port == 0 || address.port == ntohs(v4 ? found.v4.sin_port : found.v6.sin6_port));
 }
 
 void Listener::learn() noexcept {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 #include "config/settings.hpp"
 #include "levels/0_baseline/address_text.hpp"
@@ -22,6 +23,9 @@ class Listener {
   static Result<Listener> open(const ListenAddress& address, TimePoint now);
   // A socket that listens already (systemd's). It is ours from now on, also if it is refused.
   static Result<Listener> adopt(int fd, TimePoint now);
+
+  // Does `fd` listen, and on this address? Port 0: on any port of that host.
+  static bool listens_on(int fd, const ListenAddress& address) noexcept;
 
   Listener() = default;
   Listener(Listener&& other) noexcept;
@@ -48,6 +52,7 @@ class Listener {
   // does not know the option (unix) nothing changes, and closing is a plain sweep of the queue.
   void stop_handshakes() noexcept;
   void close() noexcept;  // never shutdown(2): others may hold the same socket
+  int release() noexcept { return std::exchange(fd_, -1); }  // the caller's from now on
 
  private:
   explicit Listener(int fd) noexcept : fd_(fd) {}

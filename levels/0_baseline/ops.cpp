@@ -34,6 +34,7 @@ struct PageLine {
   std::string_view path;
   std::string_view what;
 };
+constexpr Duration kAliveWithin = std::chrono::seconds(10);  // its loop turns at least once a second
 constexpr std::array<PageLine, 9> kPages{{{"/", "this page"},
                                           {"/live", "does the process turn?"},
                                           {"/ready", "is level 3 held?"},
@@ -209,6 +210,7 @@ class Ops::Inside final : public http::Service {
     return true;
   }
 
+  bool alive(TimePoint now) const noexcept { return now - reactor_.turned() < kAliveWithin; }
   std::uint16_t port() const noexcept { return open_ ? reactor_.port() : std::uint16_t{0}; }
 
   http::Served serve(http::Reactor& reactor, const http::Request& request) override {
@@ -298,5 +300,6 @@ Ops::Ops(const Parts& parts) : inside_(std::make_unique<Inside>(parts)) {}
 Ops::~Ops() = default;
 bool Ops::open() { return inside_->open(); }
 std::uint16_t Ops::port() const noexcept { return inside_->port(); }
+bool Ops::alive(TimePoint now) const noexcept { return inside_->alive(now); }
 
 }  // namespace ratchet

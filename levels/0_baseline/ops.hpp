@@ -38,6 +38,7 @@ class Ops {
   // until true; after that it stays true.
   bool open();
   std::uint16_t port() const noexcept;  // 0 until open
+  bool alive(TimePoint now) const noexcept;  // its loop has turned lately; any thread
 
  private:
   class Inside;

@@ -311,8 +311,17 @@ void Reactor::Inside::close_port() {
   closing_since_ = now_;
 }
 
+void Reactor::Inside::leave_port() {
+  if (!listener_.is_open() || closing_since_) return;
+  if (!paused_until_) accept_some();
+  shut_port();
+}
+
 void Reactor::Inside::shut_port() {
-  if (listener_.is_open()) listener_.close();
+  if (listener_.is_open()) {
+    epoll_ctl(epoll_, EPOLL_CTL_DEL, listener_.fd(), nullptr);  // closing alone would not while others hold the socket
+    listener_.close();
+  }
   closing_since_.reset();
   paused_until_.reset();
   port_open_ = false;
@@ -347,6 +356,7 @@ Result<Nothing> Reactor::adopt(int listening_fd) { return inside_->adopt(listeni
 std::uint16_t Reactor::port() const noexcept { return inside_->port(); }
 void Reactor::announce_close() { inside_->command(&Inside::announce_close); }
 void Reactor::close_port() { inside_->command(&Inside::close_port); }
+void Reactor::leave_port() { inside_->command(&Inside::leave_port); }
 bool Reactor::port_closed() const noexcept { return inside_->port_closed(); }
 void Reactor::refuse_all(std::string answer) { inside_->refuse_all(std::move(answer)); }
 void Reactor::finish_idle() { inside_->command(&Inside::finish_idle); }

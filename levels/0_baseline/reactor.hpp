@@ -102,7 +102,10 @@ class Reactor {
   // The way out, in the order of DESIGN 7. Each may be called from any thread and returns at once.
   void announce_close();           // from now on every answer says Connection: close
   void close_port();               // IP_MINTTL, sweep the accept queue until empty, close. No new handshake is lost.
-  bool port_closed() const noexcept;  // also before listen()
+  // For a successor who has the same socket: accepts whoever stands in the queue now, then only lets go of its own
+  // descriptor. Who comes from then on waits in the socket's queue.
+  void leave_port();
+  bool port_closed() const noexcept;  // also before listen(); left is closed, too
   // Answers every request from now on with these bytes, as soon as its head is read, and closes (fall by fault).
   // What is with the service already is still answered by it.
   void refuse_all(std::string answer);

@@ -51,6 +51,7 @@ class Reactor::Inside {
   // The reactor's thread (by command()).
   void announce_close() { announced_ = true; }
   void close_port();
+  void leave_port();
   void finish_idle();
   void cut();
 

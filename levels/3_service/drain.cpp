@@ -18,7 +18,9 @@ constexpr milliseconds kGuessedInterval{2000};  // HAProxy's default, while only
 constexpr int kFall = 3;                        // failed probes until a balancer believes it (HAProxy's default)
 constexpr seconds kNobodyProbes{60};
 constexpr milliseconds kLateWhenIdle{300};
-constexpr milliseconds kReserve{2000};  // for the pools and the exit
+constexpr milliseconds kLateAtRestart{200};  // more than a busy client's pause, and its round trip
+constexpr milliseconds kHangUp{50};          // for clients that were told Connection: close
+constexpr milliseconds kReserve{2000};       // for the pools and the exit
 constexpr milliseconds kRefuse{300};
 constexpr milliseconds kFinish{2000};  // for what is committed while only the broker is gone
 constexpr milliseconds kFallTotal{3000};
@@ -80,6 +82,7 @@ class Leaving {
     const TimePoint from = time_.now();
     const auto& requests = reactor_.counts().requests;
     requests_before_ = requests.load();
+    waiters_.closing_port();
     reactor_.close_port();
     const auto closed = [&] {
       const std::uint64_t seen = requests.load();
@@ -89,6 +92,16 @@ class Leaving {
     };
     const Ended ended = wait_for(closed, from + kPortPatience, time_, patience_);
     note("close port", from, ended == Ended::true_now ? "closed" : "not yet closed");
+  }
+
+  void leave_port(const std::function<void()>& left) {
+    const TimePoint from = time_.now();
+    reactor_.announce_close();
+    requests_before_ = reactor_.counts().requests.load();
+    reactor_.leave_port();
+    const Ended ended = wait_for([this] { return reactor_.port_closed(); }, from + kPortPatience, time_, patience_);
+    left();
+    note("leave port", from, ended == Ended::true_now ? "kept" : "not yet left");
   }
 
   void late(Duration length, TimePoint latest) {
@@ -115,6 +128,22 @@ class Leaving {
     const TimePoint from = time_.now();
     reactor_.finish_idle();
     const Ended ended = wait_for([this] { return nobody(); }, latest, time_, patience_);
+    sum_up(from, ended);
+  }
+
+  // As requests(), but who has been answered and does not hang up is not waited for.
+  void requests_only(TimePoint latest) {
+    const TimePoint from = time_.now();
+    reactor_.finish_idle();
+    const auto done = [&] { return nobody() || (reactor_.counts().busy.load() == 0 && time_.now() - from >= kHangUp); };
+    sum_up(from, wait_for(done, latest, time_, patience_));
+  }
+
+  TimePoint began() const noexcept { return began_; }
+  DrainReport take_report() { return std::move(report_); }
+
+ private:
+  void sum_up(TimePoint from, Ended ended) {
     if (ended != Ended::true_now) cut();
     report_.late_requests = reactor_.counts().requests.load() - requests_before_;
     report_.cut_requests = reactor_.counts().cut.load() - cut_before_;
@@ -124,10 +153,6 @@ class Leaving {
                                    : "out of patience");
   }
 
-  TimePoint began() const noexcept { return began_; }
-  DrainReport take_report() { return std::move(report_); }
-
- private:
   // What is still open gets no more patience, only the moment that the reactor needs to close it.
   void cut() {
     waiters_.give_up_all();
@@ -190,6 +215,15 @@ DrainReport drain(http::Reactor& reactor, Health& health, const DrainSettings& s
   leaving.close_port();
   leaving.late(idle ? std::min(settings.late, kLateWhenIdle) : settings.late, late_end);
   leaving.requests(std::min(requests_end, time.now() + settings.requests));
+  return leaving.take_report();
+}
+
+DrainReport hand_over(http::Reactor& reactor, Health& health, const DrainSettings& settings, const TimeSource& time,
+                      Patience& patience, const Waiters& waiters, const std::function<void()>& left) {
+  Leaving leaving(reactor, health, time, patience, waiters);
+  leaving.leave_port(left);
+  leaving.late(std::min<Duration>(settings.late, kLateAtRestart), leaving.began() + settings.total);
+  leaving.requests_only(time.now() + settings.requests);
   return leaving.take_report();
 }
 

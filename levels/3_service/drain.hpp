@@ -30,7 +30,7 @@
 namespace ratchet::service {
 
 struct StageReport {
-  std::string_view stage;  // "announce", "refuse", "balancer", "close port", "finish", "late", "requests"
+  std::string_view stage;  // "announce", "refuse", "balancer", "close port", "leave port", "finish", "late", "requests"
   Duration took;
   std::string ended_by;
 };
@@ -49,11 +49,17 @@ struct Waiters {
   std::function<bool()> can_commit = [] { return true; };  // false: the database is gone, waiting is in vain
   std::function<void()> give_up_queued = [] {};            // who is not begun: nothing-stored
   std::function<void()> give_up_all = [] {};               // whoever still waits is told what is known
+  std::function<void()> closing_port = [] {};              // before it is closed: nobody else may hold the socket on
 };
 
 // Worker thread of level 3. Afterwards the reactor's port is closed and no connection is open.
 DrainReport drain(http::Reactor& reactor, Health& health, const DrainSettings& settings, const TimeSource& time,
                   Patience& patience, const Waiters& waiters = {});
+// The restart: nobody is told, the port stays open in a successor's hands. Only what has been accepted is finished:
+// late requests on idle connections are answered with Connection: close for at most 200 ms. `left`: called once the
+// reactor has let go of the port. Nothing of the balancers' or registrars' business happens here.
+DrainReport hand_over(http::Reactor& reactor, Health& health, const DrainSettings& settings, const TimeSource& time,
+                      Patience& patience, const Waiters& waiters, const std::function<void()>& left);
 // The fall by fault: at most 3 s in all. `answer`: the bytes every new request gets. What waits for a commit has 2 s to
 // finish while the database still commits; else, and then, what is not begun is given up.
 DrainReport fall(http::Reactor& reactor, Health& health, std::string answer, const TimeSource& time, Patience& patience,

@@ -58,11 +58,17 @@ class HeldService final : public HeldLevel {
   void drain(Patience& patience, Leave leave) override {
     if (server_.reactor() == nullptr) return;
     http::Reactor& reactor = *server_.reactor();
-    const DrainReport report = leave == Leave::asked
-                                   ? service::drain(reactor, health_, drain_, time_, patience, waiters_)
-                                   : fall(reactor, health_, refusal(), time_, patience, waiters_);
+    KeptPort* const port = server_.port();
+    const bool restart = leave == Leave::asked && port != nullptr && port->is_restart();
+    const DrainReport report =
+        restart ? hand_over(reactor, health_, drain_, time_, patience, waiters_, [port] { port->leave(); })
+        : leave == Leave::asked ? service::drain(reactor, health_, drain_, time_, patience, waiters_)
+                                : fall(reactor, health_, refusal(), time_, patience, waiters_);
     cut_ += report.cut_requests;
-    log_.notice(leave == Leave::asked ? "level 3 drained" : "level 3 fell", {{"stages", to_string(report)}});
+    log_.notice(restart                 ? "level 3 left to the next process"
+                : leave == Leave::asked ? "level 3 drained"
+                                        : "level 3 fell",
+                {{"stages", to_string(report)}});
   }
 
  private:
@@ -101,7 +107,10 @@ ServiceLevel::ServiceLevel(Server& server, Health& health, const DrainSettings& 
     : server_(server),
       health_(health),
       drain_(drain),
-      waiters_{std::move(can_commit), [&server] { server.give_up_queued(); }, [&server] { server.give_up_all(); }},
+      waiters_{std::move(can_commit), [&server] { server.give_up_queued(); }, [&server] { server.give_up_all(); },
+               [&server] {
+                 if (server.port() != nullptr) server.port()->forget();
+               }},
       time_(time),
       log_(log) {}
 

@@ -71,6 +71,7 @@ class Server::Inside final : public http::Service {
 
   Result<Nothing> open();
   void close();
+  KeptPort* port() noexcept { return parts_.port; }
   void give_up_soon(GiveUp which);
   std::uint64_t requests() {
     const std::lock_guard lock(gate_);
@@ -102,6 +103,7 @@ class Server::Inside final : public http::Service {
     TimePoint since;
     std::string_view trace_id, peer;
   };
+  void end_reactor();
   Served refuse(Reactor& reactor, const Request& request, Route* route, const Problem& problem);
   Served handle(Reactor& reactor, const Request& request, Route* route);
   std::optional<Problem> not_now(const Route& route);
@@ -200,12 +202,17 @@ Result<Nothing> Server::Inside::open() {
     const std::lock_guard lock(gate_);
     reactor_ = std::move(reactor);
   }
-  auto listening = ours.listen(parts_.settings.service.listen);
+  auto listening = parts_.port ? parts_.port->open_on(ours) : ours.listen(parts_.settings.service.listen);
   if (!listening) close();
   return listening;
 }
 
 void Server::Inside::close() {
+  end_reactor();
+  if (parts_.port != nullptr) parts_.port->forget();
+}
+
+void Server::Inside::end_reactor() {
   std::unique_ptr<Reactor> last;
   {
     const std::lock_guard lock(gate_);
@@ -219,7 +226,7 @@ void Server::Inside::close() {
 
 Result<Nothing> Server::Inside::reset() {
   resets_.add();
-  close();
+  end_reactor();
   return open();
 }
 
@@ -572,6 +579,7 @@ void Server::Inside::tell(const Told& told, int status, TimePoint now) {
 Server::Server(Parts parts) : inside_(std::make_unique<Inside>(std::move(parts))) {}
 Server::~Server() { close(); }
 Result<Nothing> Server::open() { return inside_->open(); }
+KeptPort* Server::port() noexcept { return inside_->port(); }
 http::Reactor* Server::reactor() noexcept { return inside_->reactor(); }
 std::uint64_t Server::requests() { return inside_->requests(); }
 bool Server::alive(TimePoint now) { return inside_->alive(now); }

@@ -11,6 +11,7 @@
 #include "levels/0_baseline/reactor.hpp"
 #include "levels/1_database/group_commit.hpp"
 #include "levels/2_broker/level.hpp"
+#include "levels/3_service/kept_port.hpp"
 #include "levels/3_service/routes.hpp"
 
 namespace ratchet::service {
@@ -27,6 +28,7 @@ class Server final : public db::CommitSink {
     Metrics& metrics;
     std::function<double()> chance;  // uniform in [0, 1); seeds ids and hashes
     AlarmBoard& alarms;
+    KeptPort* port = nullptr;  // null: the socket is the reactor's alone
   };
   // To be given to all `commits` as their sink. They must have been stopped before this is destroyed.
   explicit Server(Parts parts);
@@ -54,6 +56,7 @@ class Server final : public db::CommitSink {
   std::uint64_t requests();
   bool alive(TimePoint now);
 
+  KeptPort* port() noexcept;           // null: nobody else holds the socket
   http::Reactor* reactor() noexcept;  // null while closed. For whoever calls open and close
 
   // Any thread, at any time, also while closed: then nobody waits any more and the outcomes are dropped.

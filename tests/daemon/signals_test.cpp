@@ -10,11 +10,16 @@
 using namespace ratchet;
 using namespace ratchet::tests;
 
-TEST_CASE("signals: SIGHUP, two stops and the way out at once become mail and a call") {
+TEST_CASE("signals: SIGHUP, a restart announced, two stops and the way out at once become mail and a call") {
   block_signals();
   Mailbox mailbox;
   std::atomic<int> thirds{0};
-  Signals signals(mailbox, [&] { ++thirds; });
+  std::atomic<int> restarts{0};
+  Signals signals(
+      mailbox, [&] { ++thirds; }, [&] { ++restarts; });
+
+  ::kill(::getpid(), SIGUSR1);
+  REQUIRE(eventually([&] { return restarts == 1; }));
 
   bool hangup = false;
   ::kill(::getpid(), SIGHUP);

@@ -262,6 +262,22 @@ class Kafka:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
+class EmbeddedBroker:
+    """The quick start's broker in memory: librdkafka's own mock. Up in milliseconds; for tests that are not about Kafka."""
+
+    def __init__(self, topic):
+        self.port = free_ports(1)[0]
+        self.bootstrap = f"127.0.0.1:{self.port}"
+        self.process = subprocess.Popen([str(BUILD / "ratchet-embedded-broker"), "--port", str(self.port), "--topic", topic],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert any("bootstrap.servers=" in line for line in iter(self.process.stdout.readline, "")), "the embedded broker did not start"
+
+    def remove(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
 class Daemon:
     """One ratchetd with a configuration of its own."""
 
@@ -295,9 +311,9 @@ class Daemon:
         path.write_text(json.dumps(self.config, indent=2))
         return path
 
-    def start(self, env=None):
+    def start(self, env=None, fds=()):
         self.log = open(self.dir / "log", "ab")
-        self.process = subprocess.Popen([*self.prefix, str(RATCHETD), "--config", str(self.config_file)], stdout=self.log, stderr=self.log, env={**os.environ, **(env or {})})
+        self.process = subprocess.Popen([*self.prefix, str(RATCHETD), "--config", str(self.config_file)], stdout=self.log, stderr=self.log, env={**os.environ, **(env or {})}, pass_fds=fds)
         return self
 
     def migrate(self, owner_dsn, pool=None):

@@ -438,3 +438,31 @@ TEST_CASE("fall: a deeper fall, which takes the patience, ends it at once") {
   CHECK(house.stage("requests").ended_by == "out of patience");
   CHECK(house.report.cut_requests == 1);
 }
+
+TEST_CASE("restart: the port is left open, late requests are answered and hung up on, and nobody is told") {
+  House house;
+  RawHttp idle(house.port), slow(house.port);
+  REQUIRE(idle.get("/fast"));
+  REQUIRE(slow.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"));
+  REQUIRE(comes_true([&] { return house.reactor.counts().deferred == 1; }));
+  house.settings.late = seconds(60);  // the restart has a cap of its own
+  bool left = false;
+  house.runner = std::thread([&] {
+    house.report = hand_over(house.reactor, house.health, house.settings, house.time, house.patience, house.waiters,
+                             [&] { left = house.reactor.port_closed(); });
+  });
+  REQUIRE(house.port_closes());
+  const auto late = idle.get("/fast");
+  REQUIRE(late);
+  CHECK(late->status == 202);
+  CHECK(late->header("connection") == "close");
+  house.service.outcomes(house.reactor);
+  const auto answer = slow.read();
+  REQUIRE(answer);
+  CHECK(answer->status == 202);
+  house.join();
+  CHECK(left);
+  CHECK(house.stages() == std::vector<std::string>{"leave port", "late", "requests"});
+  CHECK(house.report.late_requests == 1);
+  CHECK(house.report.cut_requests == 0);
+}
