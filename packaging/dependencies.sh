@@ -6,6 +6,7 @@
 packages_build="g++ cmake ninja-build pkg-config libpqxx-dev libcpp-httplib-dev librdkafka-dev nlohmann-json3-dev
   prometheus-cpp-dev libcli11-dev libsystemd-dev libssl-dev"
 packages_run="postgresql curl kcat python3-minimal"
+packages_bench="libboost-dev"
 packages_test="catch2 librapidcheck-dev ccache clang clang-tidy clang-format libclang-rt-14-dev nginx python3-pytest python3-pytest-xdist python3-psycopg2
   python3-confluent-kafka python3-jsonschema wrk pgbouncer shellcheck debootstrap systemd-container procps git
   iproute2 iptables util-linux e2fsprogs faketime openssl haproxy

@@ -149,7 +149,7 @@ void Reactor::Inside::wake() {
 // ---- the loop ------------------------------------------------------------------------------------------------------
 
 void Reactor::Inside::run() {
-  std::array<epoll_event, 256> events;
+  std::array<epoll_event, 64> events;  // few, so that what other threads have posted need not wait for many
   bool stopping = false;
   while (!stopping) {
     const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), timeout_ms());

@@ -49,11 +49,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   feed(one, input, whole);
   feed(two, input.substr(0, at), cut);
   feed(two, input.substr(at), cut);
-  for (std::size_t i = 0; i < input.size(); ++i) feed(three, input.substr(i, 1), bytes);
+  for (std::size_t i = 0; i < input.size(); ++i)
+    feed(three, input.substr(i, 1), bytes);
   must(cut == whole, "cut in two it is read differently", input);
   must(bytes == whole, "byte by byte it is read differently", input);
   must(whole.body.size() <= kMost, "the body is longer than the limit", input);
-  must(whole.verdict != Scan::refused || whole.status == 400 || whole.status == 413, "a refusal of another kind", input);
+  must(whole.verdict != Scan::refused || whole.status == 400 || whole.status == 413, "a refusal of another kind",
+       input);
   if (whole.verdict != Scan::complete) return 0;
 
   char length[20];
@@ -62,6 +64,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   Outcome written;
   ChunkedReader four(kMost);
   feed(four, again, written);
-  must(written.verdict == Scan::complete && written.body == whole.body && written.used == again.size(), "written again it is another body", input);
+  must(written.verdict == Scan::complete && written.body == whole.body && written.used == again.size(),
+       "written again it is another body", input);
   return 0;
 }

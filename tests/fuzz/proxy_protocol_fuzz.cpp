@@ -31,11 +31,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const Scan verdict = scan_copy(input, whole);
   const Scan early = scan_copy(input.substr(0, at), part);
   must(early == Scan::incomplete || early == verdict, "a part is judged differently", input);
-  must(verdict != Scan::incomplete || input.size() < ProxyHeader::kMostV2, "it waits for more than the longest header", input);
+  must(verdict != Scan::incomplete || input.size() < ProxyHeader::kMostV2, "it waits for more than the longest header",
+       input);
   if (verdict != Scan::complete) return 0;
   must(whole.bytes <= input.size() && whole.bytes <= ProxyHeader::kMostV2, "it ends after its end", input);
-  if (early == Scan::complete) must(part.bytes == whole.bytes && part.client.view() == whole.client.view(), "a part is another header", input);
+  if (early == Scan::complete)
+    must(part.bytes == whole.bytes && part.client.view() == whole.client.view(), "a part is another header", input);
   if (early == Scan::incomplete) must(at < whole.bytes, "a whole one is not seen", input);
-  must(whole.client.empty() || ratchet::parse_numeric(whole.client.view()).has_value(), "the client is no address", input);
+  must(whole.client.empty() || ratchet::parse_numeric(whole.client.view()).has_value(), "the client is no address",
+       input);
   return 0;
 }

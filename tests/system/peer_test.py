@@ -50,10 +50,11 @@ def peers(daemon):
 @pytest.fixture
 def serving(make, session_postgres, session_kafka):
     """A daemon at level 3 whose `service` has these members."""
-    session_kafka.create_topic("orders") if "orders" not in session_kafka.topics() else None
+    if "peers" not in session_kafka.topics():
+        session_kafka.create_topic("peers")
 
     def serve(**service):
-        d = make(Daemon, session_postgres.dsn("app"), session_kafka.bootstrap, service=service, log={"access": True})
+        d = make(Daemon, session_postgres.dsn("app"), session_kafka.bootstrap, routes=[{"kind": "event", "path": "/e", "topic": "peers"}], service=service, log={"access": True})
         return migrated(d, session_postgres).start().wait_level(3)
 
     return serve
