@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <optional>
 
 #include "config/paths.hpp"
@@ -65,6 +67,38 @@ std::optional<std::string> receive_line(int fd, steady_clock::time_point until) 
   return line;
 }
 
+Answer connect(const Socket& socket, const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path)
+    return {64, "the socket's path is longer than " + std::to_string(sizeof address.sun_path - 1) + " bytes", {}};
+  std::copy(path.begin(), path.end(), address.sun_path);
+  if (::connect(socket.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    return no_daemon(path, std::strerror(errno));
+  return {};
+}
+
+// The unit's name is the last part of its cgroup's path. Empty: no service of systemd's.
+std::string unit_of(pid_t pid) {
+  constexpr std::string_view kService = ".service";
+  std::ifstream groups("/proc/" + std::to_string(pid) + "/cgroup");
+  for (std::string line; std::getline(groups, line);) {
+    const std::string name = line.substr(line.rfind('/') + 1);
+    if (name.size() > kService.size() && name.ends_with(kService)) return name;
+  }
+  return {};
+}
+
+// Not every process beneath a unit is the unit's own: one started by hand, out of some agent's service, is not.
+bool is_main_process(const std::string& unit, pid_t pid) {
+  const std::string ask = "systemctl show --property=MainPID --value '" + unit + "'";  // a unit's name holds no quotes
+  FILE* const told = ::popen(ask.c_str(), "r");
+  if (told == nullptr) return false;
+  char line[32] = "";
+  const bool read = std::fgets(line, sizeof line, told) != nullptr;
+  return ::pclose(told) == 0 && read && std::strtol(line, nullptr, 10) == pid;
+}
+
 Answer judge(Json body) {
   Answer answer{0, "", std::move(body)};
   if (answer.body.contains("error")) {
@@ -83,14 +117,8 @@ std::string socket_path(const std::string& given) {
 }
 
 Answer Client::ask_within(const Json& request, milliseconds patience) const {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path_.size() >= sizeof address.sun_path)
-    return {64, "the socket's path is longer than " + std::to_string(sizeof address.sun_path - 1) + " bytes", {}};
-  std::copy(path_.begin(), path_.end(), address.sun_path);
   const Socket socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (::connect(socket.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    return no_daemon(path_, std::strerror(errno));
+  if (Answer failed = connect(socket, path_); failed.exit_code != 0) return failed;
   if (!send_all(socket.fd(), request.dump() + "\n")) return no_daemon(path_, "it closed the connection");
   const auto line = receive_line(socket.fd(), steady_clock::now() + patience);
   if (!line) return {1, "no answer within " + std::to_string(patience.count()) + " ms", Json::object()};
@@ -100,6 +128,20 @@ Answer Client::ask_within(const Json& request, milliseconds patience) const {
 }
 
 Answer Client::ask(const Json& request) const { return ask_within(request, kAnswerPatience); }
+
+Answer Client::restart() const {
+  const Socket socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (Answer failed = connect(socket, path_); failed.exit_code != 0) return failed;
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(socket.fd(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return {1, std::strerror(errno), {}};
+  const std::string unit = unit_of(peer.pid);
+  if (unit.empty() || !is_main_process(unit, peer.pid))
+    return {1, "systemd does not run this daemon: stop and start it as it was started", {}};
+  if (::geteuid() != 0) return {1, "needs root: systemctl restart " + unit, {}};
+  ::execlp("systemctl", "systemctl", "restart", unit.c_str(), nullptr);
+  return {1, std::string("systemctl: ") + std::strerror(errno), {}};
+}
 
 Answer Client::wait(Json request) const {
   const auto until = steady_clock::now() + milliseconds(request["timeout_ms"].get<long>());

@@ -24,6 +24,9 @@ class Client {
   Answer ask(const Json& request) const;
   // Also waits for the daemon itself to appear, within the request's timeout_ms.
   Answer wait(Json request) const;
+  // Restarts, by systemctl, the unit whose process holds the socket; the unit's own ExecStop tells the daemon what this
+  // stop is. Returns only if it could not.
+  Answer restart() const;
 
  private:
   Answer ask_within(const Json& request, std::chrono::milliseconds patience) const;

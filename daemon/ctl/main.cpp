@@ -62,6 +62,7 @@ void describe(CLI::App& app, Words& words) {
   app.add_subcommand("release", "end a hold or a drain: climb again");
   auto* drain = app.add_subcommand("drain", "leave the load balancer and close the port (hold 2) until release");
   drain->add_option("--reason", words.reason, "shown and alarmed");
+  app.add_subcommand("restart", "the unit, by systemctl, as root: the port stays open, nobody is refused");
   auto* relay = app.add_subcommand("relay", "pause or resume carrying events to Kafka");
   relay->add_option("what", words.relay_verb, "pause | resume")->required()->check(CLI::IsMember({"pause", "resume"}));
   app.add_subcommand("pools", "the database pools: connections, last error, next attempt");
@@ -87,5 +88,6 @@ int main(int argc, char** argv) {
   }
   ratchet::ctl::Client client(ratchet::ctl::socket_path(words.socket));
   const Json request = request_of(app, words);
+  if (request["verb"] == "restart") return tell(client.restart(), words.json);
   return tell(request["verb"] == "wait" ? client.wait(request) : client.ask(request), words.json);
 }

@@ -1,7 +1,7 @@
 # bash completion for ratchetctl(1)
 _ratchetctl() {
   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} verb="" at
-  local verbs="status wait hold release drain relay pools reconnect route"
+  local verbs="status wait hold release drain restart relay pools reconnect route"
   case $before in
     --socket) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
     --level) mapfile -t COMPREPLY < <(compgen -W "0 1 2 3" -- "$word"); return ;;

@@ -104,6 +104,11 @@ def test_a_restart_refuses_nobody(kept, manager):
     assert "left to the next process" in kept.log_text()
 
 
+def test_without_systemd_nothing_is_restarted(kept):
+    told = kept.ctl("restart", check=False)
+    assert told.returncode == 1 and "systemd does not run" in told.stderr
+
+
 def test_a_stop_leaves_nothing(kept, manager):
     assert kept.stop() == 0
     assert manager.store == {} and refused(kept)

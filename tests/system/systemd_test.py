@@ -104,6 +104,14 @@ def test_restarts_under_load_fail_nobody(started, record_property):
     assert started.machine.show(UNIT, "NRestarts") == "0"
 
 
+def test_ratchetctl_restarts_the_unit_it_talks_to(started):
+    old = started.main_pid()
+    started.machine.run("ratchetctl", "restart")
+    back(started, old)
+    told = started.machine.run("setpriv", "--reuid=ratchetd", "--regid=ratchetd", "--clear-groups", "ratchetctl", "restart", check=False)
+    assert told.returncode == 1 and f"systemctl restart {UNIT}" in told.stderr
+
+
 def test_a_stop_leaves_nothing_listening(started):
     with Hammer(started.http_port, keep=2):
         took = started.systemctl("stop")
