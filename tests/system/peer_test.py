@@ -96,3 +96,12 @@ def test_a_unix_socket_left_by_a_killed_daemon_is_taken_over(make, serving, tmp_
         s.sendall(b"GET /ready HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         assert s.recv(65536).startswith(b"HTTP/1.1 200")
     assert second.held() == 3
+
+
+def test_an_ipv6_port_serves_and_names_its_client(serving):
+    [port] = free_ports(1)
+    daemon = serving(listen=f"[::1]:{port}")
+    with socket.create_connection(("::1", port), timeout=20) as s:
+        s.sendall(b"GET /who HTTP/1.1\r\nHost: [::1]\r\nConnection: close\r\n\r\n")
+        assert s.recv(65536).startswith(b"HTTP/1.1 404")
+    wait_for("the client's address in the log", lambda: peers(daemon) == ["::1"])
