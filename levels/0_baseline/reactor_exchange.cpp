@@ -179,6 +179,7 @@ std::size_t Reactor::Inside::consume_chunks(Connection& c, std::string_view rest
   const Scan found = c.chunked->reader.read(rest, used, c.chunked->request, refusal);
   if (found == Scan::incomplete) return used;
   if (found == Scan::refused) {
+    c.chunked.reset();  // also where its refusal does not go out at once: no body is awaited any more
     refuse(c, refusal);
     return rest.size();
   }
