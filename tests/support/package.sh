@@ -47,6 +47,9 @@ if [ ! -e "$builder/.ready" ]; then
   touch "$builder/.ready"
 fi
 quietly in_root "$builder" env CCACHE_DIR=/var/cache/ccache CCACHE_NOHASHDIR=1 bash -c 'cd /work/source && dpkg-buildpackage -b -us -uc -j$(nproc)'
+mkdir -p "$cache/made-$release"
+rm -f "$cache/made-$release"/*.deb
+cp "$work"/ratchetd_*.deb "$cache/made-$release/"  # for the upgrade in a real systemd
 step lintian
 in_root "$builder" bash -c 'lintian --allow-root --fail-on error,warning /work/*.changes'
 

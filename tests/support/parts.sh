@@ -94,6 +94,11 @@ part_package() {
   for release in bookworm trixie; do
     tests/support/package.sh "$release" "$cache" "$PWD" "$results/package-$release.xml" || note_failure "package-$release"
   done
+  # Upgraded under load in a real systemd: with the package of this machine's own release.
+  local made
+  made=$cache/made-$(sed -n "s/^VERSION_CODENAME=//p" /etc/os-release)
+  tests/support/get_kafka.sh || return 1
+  RATCHET_DEB=$(find "$made" -name 'ratchetd_*.deb' 2>/dev/null) run_pytest upgrade dev tests/system/upgrade_test.py
 }
 
 part_debian13() {
