@@ -22,7 +22,7 @@ using Found = JsonScan::Found;
 
 constexpr std::size_t kLinear = 32;
 constexpr std::size_t kMostBytes = 0x7fff'ffff;
-constexpr std::size_t kKeepBytes = 64 * 1024;  // buffers larger than this are given back after the scan
+constexpr std::size_t kKeepBytes = std::size_t{64} * 1024;  // buffers larger than this are given back after the scan
 
 bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
@@ -72,9 +72,9 @@ std::uint64_t eight_bytes(const char* p) noexcept {
 // Marks the high bit of bytes that are a quote, a backslash, below 0x20 or above 0x7f. The lowest mark is right;
 // marks above it may be false (a borrow).
 std::uint64_t marks(std::uint64_t word) noexcept {
-  constexpr std::uint64_t ones = 0x0101'0101'0101'0101, high = 0x8080'8080'8080'8080;
-  const std::uint64_t quote = word ^ ones * '"', backslash = word ^ ones * '\\';
-  return (((quote - ones) | (backslash - ones) | (word - ones * 0x20)) | word) & high;
+  constexpr std::uint64_t kOnes = 0x0101'0101'0101'0101, kHigh = 0x8080'8080'8080'8080;
+  const std::uint64_t quote = word ^ kOnes * '"', backslash = word ^ kOnes * '\\';
+  return (((quote - kOnes) | (backslash - kOnes) | (word - kOnes * 0x20)) | word) & kHigh;
 }
 
 // SipHash-1-3.
@@ -332,12 +332,12 @@ class JsonScanner::Inside {
   bool escape(std::string* out) {
     const char* from = p_++;
     if (p_ == end_) return unexpected();
-    constexpr std::string_view letters = "\"\\/bfnrt", meanings = "\"\\/\b\f\n\r\t";
+    constexpr std::string_view kLetters = "\"\\/bfnrt", kMeanings = "\"\\/\b\f\n\r\t";
     if (*p_ != 'u') {
-      const std::size_t i = letters.find(*p_);
+      const std::size_t i = kLetters.find(*p_);
       if (i == std::string_view::npos) return fail("invalid escape");
       ++p_;
-      if (out != nullptr) *out += meanings[i];
+      if (out != nullptr) *out += kMeanings[i];
       return true;
     }
     unsigned code = 0, low = 0;

@@ -11,11 +11,11 @@ bool is_plain(char c) noexcept {
 }
 
 void append_control(std::string& out, char c) {
-  constexpr std::string_view hex = "0123456789abcdef";
+  constexpr std::string_view kHex = "0123456789abcdef";
   const auto byte = static_cast<unsigned char>(c);
   out += "\\u00";
-  out += hex[byte >> 4];
-  out += hex[byte & 15];
+  out += kHex[byte >> 4];
+  out += kHex[byte & 15];
 }
 
 }  // namespace
