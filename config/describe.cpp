@@ -44,7 +44,7 @@ std::string pointer_step(std::string_view name) {
 }
 
 std::string describe(const JsonValue& value, bool hidden) {
-  const std::string type(type_name(value.type));
+  std::string type(type_name(value.type));
   if (hidden && (value.type == JsonValue::Type::string || value.type == JsonValue::Type::integer ||
                  value.type == JsonValue::Type::number)) {
     return type + " (not shown)";

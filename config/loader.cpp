@@ -354,7 +354,6 @@ class Loader {
       case Shape::wait:
         return wait(spot);
       case Shape::text:
-        return text(spot);
       case Shape::socket_path:
         return text(spot);
       case Shape::dsn:
@@ -546,6 +545,7 @@ class Loader {
     if (split.rest.empty()) return wrong(spot, "a string that names no server");
     if (split.password || split.key_password) inline_secret(spot.pointer);
     if (split.password) {
+      assert(spot.place.pool != nullptr);  // the key stands in a pool
       if (spot.place.pool->password) {
         return mistake(spot.pointer, spot.value.line, "a second password (one stands in `password`)",
                        "one password: there, not in the DSN");

@@ -181,9 +181,9 @@ CommandReply Conductor::hold(int level, const Command& command) {
 void Conductor::feed(const ladder::Event& event) { apply(ladder::step(state_, event, parts_.time.now())); }
 
 // Said before done: nobody may see "ready" after the way down has begun.
-void Conductor::apply(ladder::Next next) {
+void Conductor::apply(const ladder::Next& next) {
   const TimePoint now = parts_.time.now();
-  state_ = std::move(next.state);
+  state_ = next.state;
   keep_budgets(now);
   publish(now);
   for (const ladder::Action& action : next.actions)

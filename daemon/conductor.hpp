@@ -121,7 +121,7 @@ class Conductor {
   CommandReply hold(int level, const Command& command);
 
   void feed(const ladder::Event& event);
-  void apply(ladder::Next next);  // the one place where the state changes
+  void apply(const ladder::Next& next);  // the one place where the state changes
   void keep_budgets(TimePoint now);
   void perform(const ladder::Raise& raise);
   void perform(const ladder::Lower& lower);

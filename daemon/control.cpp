@@ -29,7 +29,7 @@ using Json = nlohmann::ordered_json;
 using std::chrono::milliseconds;
 
 constexpr std::size_t kMostClients = 16;
-constexpr std::size_t kLongestRequest = 16 * 1024;
+constexpr std::size_t kLongestRequest = std::size_t{16} * 1024;
 constexpr milliseconds kClientPatience{10'000};  // for its one line
 constexpr milliseconds kLook{20};                // while somebody waits for a level or for a command's reply
 constexpr milliseconds kRebind{1000};

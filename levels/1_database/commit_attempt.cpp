@@ -9,7 +9,7 @@
 namespace ratchet::db {
 namespace {
 
-const std::string kAppend = "ratchet_append";
+const std::string append_name = "ratchet_append";
 constexpr int kRepeats = 3;  // of a statement that lost a race, at once
 
 // The key's bucket ended meanwhile, or a deadlock was resolved against us.
@@ -17,11 +17,11 @@ bool lost_a_race(const SqlError& error) { return error.sqlstate == "40001" || er
 
 // No row's fault, so trying parts would fail each time: connection, authorisation, catalogue, resources, operator.
 bool is_environment(const SqlError& error) {
-  static constexpr std::array<std::string_view, 11> classes = {"08", "25", "28", "3D", "3F", "42",
-                                                               "53", "57", "58", "F0", "55"};
+  static constexpr std::array<std::string_view, 11> kClasses = {"08", "25", "28", "3D", "3F", "42",
+                                                                "53", "57", "58", "F0", "55"};
   if (error.kind == SqlError::Kind::lost) return true;
   if (error.sqlstate == "55P03") return false;  // a key in flight elsewhere
-  return std::any_of(classes.begin(), classes.end(), [&](auto c) { return error.sqlstate.starts_with(c); });
+  return std::any_of(kClasses.begin(), kClasses.end(), [&](auto c) { return error.sqlstate.starts_with(c); });
 }
 
 std::size_t part_of(std::size_t rows) {
@@ -63,7 +63,7 @@ std::size_t CommitOutcomes::count(Committed committed) const noexcept {
 
 std::optional<SqlError> prepare_append(Connection& connection) {
   auto done =
-      connection.prepare(kAppend,
+      connection.prepare(append_name,
                          "select ord, fp, reply from ratchet.append($1::uuid[], $2::bytea[], $3::bytea[], $4::text[], "
                          "$5::bytea[], $6::jsonb[], $7::bytea[])");
   if (done || done.error().sqlstate == "42P05") return std::nullopt;
@@ -90,7 +90,7 @@ void CommitAttempt::store(Batch& batch, CommitOutcomes& outcomes) {
 bool CommitAttempt::call(Batch& rows, std::size_t first, CommitOutcomes& outcomes) {
   for (int repeat = 0;; ++repeat) {
     parts_.lease.allow_until(parts_.time.now() + parts_.patience);
-    auto found = parts_.lease->exec_prepared(kAppend, rows.parameters());
+    auto found = parts_.lease->exec_prepared(append_name, rows.parameters());
     if (found) {
       for (std::size_t i = 0; i < rows.rows(); ++i)
         outcomes.set(first + i, Committed::stored);

@@ -270,14 +270,17 @@ Result<Opened> open_any(const Conninfo& conninfo, const Connection::Plan& plan, 
       target.address = address;
       const TimePoint until = time.now() + connect_timeout(conninfo);
       auto handle = open_one(conninfo.with(target).text(), until, patience, time);
-      std::optional<SqlError> error;
       if (!handle) {
-        error = std::move(handle).error();
-      } else if (!options_were_taken(handle->get(), conninfo)) {
-        error = set_session(handle->get(), session_settings(plan, "set ", ";"), until, patience, time);
+        failed(std::move(handle).error(), target);
+        continue;
       }
-      if (!error) return Opened{*std::move(handle), target.where()};
-      failed(*std::move(error), target);
+      if (!options_were_taken(handle->get(), conninfo)) {
+        if (auto error = set_session(handle->get(), session_settings(plan, "set ", ";"), until, patience, time)) {
+          failed(*std::move(error), target);
+          continue;
+        }
+      }
+      return Opened{*std::move(handle), target.where()};
     }
   }
   if (worst) return Fault{1, 0, fault_kind(worst->error), said_for_people(*worst), time.now()};
@@ -400,7 +403,7 @@ struct Connection::Inside {
     return {SqlError::Kind::said, std::move(said.sqlstate), std::move(said.text)};
   }
 
-  static Rows rows(pqxx::result result);
+  static Rows rows(const pqxx::result& result);
 
   // Where every exception of the vendor ends.
   template <class Call>
@@ -460,7 +463,7 @@ Result<std::unique_ptr<Connection>> Connection::connect(const Plan& plan, Patien
   }
 }
 
-Rows Connection::Inside::rows(pqxx::result result) {
+Rows Connection::Inside::rows(const pqxx::result& result) {
   Rows rows;
   rows.inside_ = std::make_unique<Rows::Inside>();
   auto& inside = *rows.inside_;
@@ -471,7 +474,7 @@ Rows Connection::Inside::rows(pqxx::result result) {
       inside.cells.emplace_back(field.is_null() ? nullptr : field.c_str(), field.is_null() ? 0 : field.size());
     }
   }
-  inside.result = std::move(result);
+  inside.result = result;
   return rows;
 }
 

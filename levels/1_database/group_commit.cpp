@@ -473,7 +473,7 @@ void GroupCommit::Inside::deliver(std::unique_ptr<Work> work) {
 // ---- the face
 // --------------------------------------------------------------------------------------------------------
 
-GroupCommit::GroupCommit(Parts parts) : inside_(std::make_unique<Inside>(std::move(parts))) {}
+GroupCommit::GroupCommit(Parts parts) : inside_(std::make_unique<Inside>(parts)) {}
 GroupCommit::~GroupCommit() = default;
 void GroupCommit::set_sink(CommitSink* sink) noexcept { inside_->sink_ = sink; }
 void GroupCommit::set_committed(std::function<void()> committed) { inside_->committed_ = std::move(committed); }

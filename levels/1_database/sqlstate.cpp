@@ -77,9 +77,9 @@ Said what_was_said(std::string_view text) {
     const bool fatal = before.ends_with("FATAL") || before.ends_with("PANIC");
     return {std::string(code), (fatal ? "FATAL: " : "") + std::string(rest.substr(0, rest.find('\n')))};
   }
-  constexpr std::string_view preamble = " failed: ";
-  if (const auto at = text.find(preamble); text.starts_with("connection to server") && at != std::string_view::npos) {
-    text.remove_prefix(at + preamble.size());
+  constexpr std::string_view kPreamble = " failed: ";
+  if (const auto at = text.find(kPreamble); text.starts_with("connection to server") && at != std::string_view::npos) {
+    text.remove_prefix(at + kPreamble.size());
   }
   text.remove_prefix(std::min(text.find_first_not_of("\n\t "), text.size()));
   return {{}, std::string(text.substr(0, text.find('\n')))};

@@ -18,10 +18,10 @@ constexpr std::size_t kFraming = 128;      // what a batch of one record adds to
 
 }  // namespace
 
-void RecordLimits::set(std::map<std::string, std::size_t> limits, std::size_t otherwise) {
+void RecordLimits::set(const std::map<std::string, std::size_t>& limits, std::size_t otherwise) {
   std::lock_guard lock(mutex_);
   limits_.clear();
-  for (auto& [topic, limit] : limits)
+  for (const auto& [topic, limit] : limits)
     limits_.emplace(topic, limit);
   otherwise_ = otherwise;
 }
@@ -93,7 +93,7 @@ void BrokerLevel::learn_limits(const std::map<std::string, TopicLimits>& told) {
     parts_.log.notice("broker: does not tell every topic's record limit, using broker.max_record_bytes",
                       {{"bytes", std::to_string(settings_.max_record_bytes)}});
   }
-  limits_.set(std::move(limits), settings_.max_record_bytes);
+  limits_.set(limits, settings_.max_record_bytes);
 }
 
 }  // namespace ratchet::kafka

@@ -16,7 +16,7 @@ namespace ratchet::kafka {
 // The largest record each topic takes, learnt on raise; read by event routes. Any thread.
 class RecordLimits {
  public:
-  void set(std::map<std::string, std::size_t> limits, std::size_t otherwise);
+  void set(const std::map<std::string, std::size_t>& limits, std::size_t otherwise);
   std::size_t of(std::string_view topic) const;  // bytes of key, value and headers together
 
  private:

@@ -10,8 +10,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t kLookEvery = 64;               // records between two looks at the clock
-constexpr std::size_t kPageBytes = 8 * 1024 * 1024;  // of one page, as far as the average tells
+constexpr std::size_t kLookEvery = 64;                            // records between two looks at the clock
+constexpr std::size_t kPageBytes = std::size_t{8} * 1024 * 1024;  // of one page, as far as the average tells
 constexpr int kFirstPage = 64;
 constexpr auto kAckLook = 50ms;
 constexpr auto kRoomLook = 10ms;
