@@ -248,7 +248,8 @@ TEST_CASE("drain: no stage takes what later ones need") {
   house.join();
   CHECK(house.stage("balancer").ended_by == "cap");
   CHECK(house.stage("balancer").took < seconds(15));
-  CHECK(house.stage("balancer").took >= milliseconds(200));  // 3500 - 100 - 2000 - 1000 - 200
+  // 3500 - 100 - 2000 - 1000 - 200 = 200 from the beginning: less what the announcement took.
+  CHECK(house.stage("balancer").took >= milliseconds(100));
 }
 
 TEST_CASE("drain: a late request on an idle connection is answered after the port has closed") {
