@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstdlib>
+
 #include "tests/support/catch.hpp"
 #include "tests/support/raw_http.hpp"
 #include "tests/support/real_time.hpp"
@@ -157,6 +159,22 @@ TEST_CASE("kept port: a socket that does not listen, and another name, are refus
   CHECK(::fcntl(stranger, F_GETFD) < 0);
   CHECK(::fcntl(other, F_GETFD) < 0);
   CHECK(house.store.removed == 1);
+}
+
+TEST_CASE("kept port: a unix socket is taken over as long as clients find its file") {
+  House house;
+  char folder[] = "/tmp/ratchet-kept-XXXXXX";
+  REQUIRE(::mkdtemp(folder) != nullptr);
+  house.listen = {"", 0, std::string(folder) + "/service.sock"};
+  const auto listener = http::Listener::open(house.listen, house.time.now());
+  REQUIRE(listener);
+  CHECK(http::Listener::listens_on(listener->fd(), house.listen));
+  CHECK_FALSE(http::Listener::listens_on(listener->fd(), {"", 0, house.listen.path + "x"}));
+  CHECK_FALSE(http::Listener::listens_on(listener->fd(), {"127.0.0.1", 0}));
+  ::unlink(house.listen.path.c_str());
+  CHECK_FALSE(http::Listener::listens_on(listener->fd(), house.listen));
+  ::unlink((house.listen.path + ".lock").c_str());
+  ::rmdir(folder);
 }
 
 TEST_CASE("kept port: without level 3 in time who waits is told 503, and nothing listens any more") {
