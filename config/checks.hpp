@@ -13,6 +13,7 @@ struct CrossMistake {
   std::string pointer;
   std::string found;
   std::string expected;
+  std::string did_you_mean{};
 };
 
 // `sound(pointer)`: nothing at or below it was mistaken by itself. Only sound values are compared, so that one

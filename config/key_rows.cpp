@@ -204,16 +204,107 @@ void service(Rows& t) {
         "Who else is told that this instance serves. Load balancers that ask /ready need no registrar.")
       .in(0, 16)
       .otherwise("[]");
-  t.add("/service/registrars/*", Shape::object, "One registrar.");
-  t.add("/service/registrars/*/type", Shape::word, "`health`: /ready answers, which it does anyway.",
-        kRequired | kDecides)
-      .one_of({"health"})
-      .later({"haproxy-agent", "haproxy-runtime", "exec", "http"});
   t.add("/service/hold_ms", Shape::integer,
         "After a restart the port has stayed open, and clients wait in it: so long for level 3, then they are told 503 "
         "and the port is closed until level 3 is held.")
       .at([](const Place& p) { return &p.settings->service.hold; })
       .in(0, kMinute);
+}
+
+void registrars(Rows& t) {
+  t.add("/service/registrars/*", Shape::object, "One registrar.");
+  t.add("/service/registrars/*/type", Shape::word,
+        "`health`: /ready answers, which it does anyway. `haproxy-agent`: answers HAProxy's agent-check. "
+        "`haproxy-runtime`: sets our server's state by HAProxy's runtime API. `http`: requests of your own making "
+        "(Consul, a sidecar). `exec`: a program of yours.",
+        kRequired | kDecides)
+      .at([](const Place& p) { return &p.registrar->type; })
+      .one_of({"health", "haproxy-agent", "haproxy-runtime", "http", "exec"});
+  t.add("/service/registrars/*/name", Shape::text, "Its name in the log, in metrics and in the alarm registrar.NAME.")
+      .at([](const Place& p) { return &p.registrar->name; })
+      .in(1, 32)
+      .otherwise("the type");
+  t.add("/service/registrars/*/timeout_ms", Shape::integer, "How long one try may take.")
+      .at([](const Place& p) { return &p.registrar->timeout; })
+      .in(100, kMinute);
+  t.add("/service/registrars/*/heartbeat_ms", Shape::integer,
+        "How often we register anew, so that a balancer that was restarted and has forgotten us is told again.")
+      .at([](const Place& p) { return &p.registrar->heartbeat; })
+      .in(100, kHour);
+  t.add("/service/registrars/*/deregister_ms", Shape::integer,
+        "For all tries of the way out. Then it is alarmed, and we leave all the same.")
+      .at([](const Place& p) { return &p.registrar->deregister; })
+      .in(100, 10'000);
+  t.add("/service/registrars/*/address", Shape::address,
+        "Where balancers reach this instance: {host} and {port}, RATCHET_ADDR and RATCHET_PORT.")
+      .at([](const Place& p) { return &p.registrar->address; })
+      .otherwise("service.listen");
+  t.add("/service/registrars/*/listen", Shape::address, "haproxy-agent: where HAProxy's agent-check connects to.")
+      .at([](const Place& p) { return &p.registrar->listen; })
+      .otherwise("none; needed by haproxy-agent");
+  t.add("/service/registrars/*/sockets", Shape::list,
+        "haproxy-runtime: the runtime sockets (level admin) of all HAProxy processes.")
+      .at([](const Place& p) { return &p.registrar->sockets; })
+      .in(1, 64)
+      .otherwise("none; needed by haproxy-runtime");
+  t.add("/service/registrars/*/sockets/*", Shape::control_point, "One runtime socket.");
+  t.add("/service/registrars/*/server", Shape::text, "haproxy-runtime: what HAProxy calls us, \"backend/server\".")
+      .at([](const Place& p) { return &p.registrar->server; })
+      .in(3, 255)
+      .otherwise("none; needed by haproxy-runtime");
+}
+
+void http_registrars(Rows& t) {
+  t.add("/service/registrars/*/requests", Shape::map,
+        "http: the request of each verb: `register` and `deregister`, and where they are wanted `drain` (before "
+        "deregister), `status` (between them: ok once no more requests come) and `heartbeat` (else: register).")
+      .in(1, 5)
+      .otherwise("none; needed by http");
+  t.add("/service/registrars/*/requests/*", Shape::object, "The request of one verb.");
+  t.add("/service/registrars/*/requests/*/method", Shape::word, "Its method.")
+      .at([](const Place& p) { return &p.request->method; })
+      .one_of({"GET", "PUT", "POST", "PATCH", "DELETE"});
+  t.add("/service/registrars/*/requests/*/url", Shape::phrase, "http:// or https://, the certificate being verified.",
+        kRequired)
+      .at([](const Place& p) { return &p.request->url; })
+      .in(8, 2048);
+  t.add("/service/registrars/*/requests/*/headers", Shape::map, "Its headers, by name.")
+      .at([](const Place& p) { return &p.request->headers; })
+      .in(0, 32)
+      .otherwise("{}");
+  t.add("/service/registrars/*/requests/*/headers/*", Shape::phrase, "One header's value.").in(0, 8 * kKiB);
+  t.add("/service/registrars/*/requests/*/body", Shape::phrase, "Its body.")
+      .at([](const Place& p) { return &p.request->body; })
+      .in(0, 64 * kKiB)
+      .otherwise("none");
+  t.add("/service/registrars/*/requests/*/ok", Shape::list, "Status codes that mean success.")
+      .at([](const Place& p) { return &p.request->ok; })
+      .in(0, 32)
+      .otherwise("any 2xx");
+  t.add("/service/registrars/*/requests/*/ok/*", Shape::status_code, "One code.");
+  t.add("/service/registrars/*/requests/*/done", Shape::list,
+        "Status codes that mean: that was so already (a 404 to deregister, a 409 to register). As good as success.")
+      .at([](const Place& p) { return &p.request->done; })
+      .in(0, 32)
+      .otherwise("[]");
+  t.add("/service/registrars/*/requests/*/done/*", Shape::status_code, "One code.");
+  t.add("/service/registrars/*/secrets", Shape::map, "http: secrets for {secret:NAME}, read anew for each request.")
+      .at([](const Place& p) { return &p.registrar->secrets; })
+      .in(0, 32)
+      .otherwise("{}");
+  t.add("/service/registrars/*/secrets/*", Shape::secret, "One secret.", kSecret).otherwise("none");
+  t.add("/service/registrars/*/ca_file", Shape::socket_path, "http: certificates (PEM) that https servers must lead to.")
+      .at([](const Place& p) { return &p.registrar->ca_file; })
+      .in(1, 4096)
+      .otherwise("the system's");
+  t.add("/service/registrars/*/argv", Shape::list,
+        "exec: the program (absolute path) and its arguments; no shell. It is told by RATCHET_VERB (register, drain, "
+        "status, deregister, heartbeat), RATCHET_ID, RATCHET_ADDR, RATCHET_PORT and RATCHET_LEVEL, and says 0: done, "
+        "75: try again, else: failed.")
+      .at([](const Place& p) { return &p.registrar->argv; })
+      .in(1, 64)
+      .otherwise("none; needed by exec");
+  t.add("/service/registrars/*/argv/*", Shape::argument, "The program, or one argument.").in(0, 4096);
 }
 
 void service_limits(Rows& t) {
@@ -374,7 +465,7 @@ constexpr std::array kOwned = {
 std::vector<Key> all_keys() {
   Rows rows;
   for (const auto section :
-       {top, ops, database, outbox_keys, broker, service, service_limits, service_drain, log, routes}) {
+       {top, ops, database, outbox_keys, broker, service, registrars, http_registrars, service_limits, service_drain, log, routes}) {
     section(rows);
   }
   return rows.take();

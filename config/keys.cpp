@@ -89,6 +89,14 @@ std::string expected(const Key& key) {
       return ":body.NAME, :header.NAME, :query.NAME or a constant";
     case Shape::pool_names:
       return "name of an outbox pool, or list of " + from_to(key.range) + " of them in order of preference";
+    case Shape::argument:
+    case Shape::phrase:
+      return "string of " + from_to(key.range) + " bytes" +
+             (key.shape == Shape::phrase ? ", with {host} {port} {id} {level} {secret:NAME} where wanted" : "");
+    case Shape::status_code:
+      return "status code 100..599";
+    case Shape::control_point:
+      return "absolute path of a unix socket, or host:port";
     case Shape::ignored:
       return "string";
   }
@@ -122,6 +130,12 @@ struct Shown {
   std::string operator()(FieldOf<std::optional<Reference>>) const { return ""; }
   std::string operator()(FieldOf<std::vector<std::string>>) const { return ""; }
   std::string operator()(FieldOf<OnLoss> at) const { return word(static_cast<std::int64_t>(*at(place))); }
+  std::string operator()(FieldOf<std::optional<ListenAddress>>) const { return ""; }
+  std::string operator()(FieldOf<RegistrarType> at) const { return word(static_cast<std::int64_t>(*at(place))); }
+  std::string operator()(FieldOf<HttpMethod> at) const { return word(static_cast<std::int64_t>(*at(place))); }
+  std::string operator()(FieldOf<std::vector<int>>) const { return ""; }
+  std::string operator()(FieldOf<std::map<std::string, std::string>>) const { return ""; }
+  std::string operator()(FieldOf<std::map<std::string, Secret>>) const { return ""; }
   std::string operator()(FieldOf<LogFormat> at) const { return word(static_cast<std::int64_t>(*at(place))); }
 };
 
@@ -132,7 +146,9 @@ std::string default_text(const Key& key) {
   Settings settings;
   PoolSettings pool;
   EventRoute route;
-  return std::visit(Shown{{&settings, &pool, &route}, key}, key.field);
+  RegistrarSettings registrar;
+  RequestTemplate request;
+  return std::visit(Shown{{&settings, &pool, &route, &registrar, &request}, key}, key.field);
 }
 
 }  // namespace ratchet

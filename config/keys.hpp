@@ -15,11 +15,13 @@
 
 namespace ratchet {
 
-// What a row's field is found in: the settings and, below a pool or a route, the one in question.
+// What a row's field is found in: the settings and, below a pool, a route or a registrar, the one in question.
 struct Place {
   Settings* settings = nullptr;
   PoolSettings* pool = nullptr;
   EventRoute* route = nullptr;
+  RegistrarSettings* registrar = nullptr;
+  RequestTemplate* request = nullptr;  // of that registrar
 };
 
 template <class T>
@@ -29,7 +31,9 @@ using Field = std::variant<std::monostate, FieldOf<int>, FieldOf<std::size_t>, F
                            FieldOf<bool>, FieldOf<std::optional<bool>>, FieldOf<PoolRole>, FieldOf<std::string>,
                            FieldOf<std::optional<Secret>>, FieldOf<ListenAddress>, FieldOf<std::optional<milliseconds>>,
                            FieldOf<std::optional<Reference>>, FieldOf<std::vector<std::string>>, FieldOf<OnLoss>,
-                           FieldOf<LogFormat>>;
+                           FieldOf<LogFormat>, FieldOf<std::optional<ListenAddress>>, FieldOf<RegistrarType>,
+                           FieldOf<HttpMethod>, FieldOf<std::vector<int>>, FieldOf<std::map<std::string, std::string>>,
+                           FieldOf<std::map<std::string, Secret>>>;
 
 enum class Shape : std::uint8_t {
   object,   // with the keys of the rows below it
@@ -51,9 +55,13 @@ enum class Shape : std::uint8_t {
   endpoint,     // host:port
   route_path,
   topic,
-  reference,   // ":body.a.b" or a literal
-  pool_names,  // of outbox pools: a name, or a list of them
-  ignored,     // any string
+  reference,      // ":body.a.b" or a literal
+  pool_names,     // of outbox pools: a name, or a list of them
+  argument,       // of a program: any text; range: bytes
+  phrase,         // with placeholders; range: bytes
+  status_code,    // of HTTP
+  control_point,  // absolute path of a unix socket, or host:port
+  ignored,        // any string
 };
 
 struct Range {

@@ -6,8 +6,10 @@
 #include "config/checks.hpp"
 #include "config/describe.hpp"
 #include "config/dsn.hpp"
-#include "config/keys.hpp"
+#include "config/field.hpp"
 #include "config/network.hpp"
+#include "config/pool_users.hpp"
+#include "config/registrar_keys.hpp"
 #include "config/spelling.hpp"
 #include "config/syntax.hpp"
 #include "config/value_reference.hpp"
@@ -18,50 +20,24 @@ namespace {
 
 bool is_secret_kind(std::string_view name) noexcept { return name == "credential" || name == "file" || name == "env"; }
 
-// Stores a value where a row points, whatever the type of the field.
-struct Store {
-  const Place& place;
-  std::int64_t value;
-
-  void operator()(std::monostate) const {}
-  void operator()(FieldOf<int> at) const { *at(place) = static_cast<int>(value); }
-  void operator()(FieldOf<std::size_t> at) const { *at(place) = static_cast<std::size_t>(value); }
-  void operator()(FieldOf<milliseconds> at) const { *at(place) = milliseconds{value}; }
-  void operator()(FieldOf<seconds> at) const { *at(place) = seconds{value}; }
-  void operator()(FieldOf<bool> at) const { *at(place) = value != 0; }
-  void operator()(FieldOf<std::optional<bool>> at) const { *at(place) = value != 0; }
-  void operator()(FieldOf<PoolRole> at) const { *at(place) = static_cast<PoolRole>(value); }
-  void operator()(FieldOf<std::optional<milliseconds>> at) const { *at(place) = milliseconds{value}; }
-  void operator()(FieldOf<OnLoss> at) const { *at(place) = static_cast<OnLoss>(value); }
-  void operator()(FieldOf<LogFormat> at) const { *at(place) = static_cast<LogFormat>(value); }
-  template <class T>
-  void operator()(FieldOf<T>) const {
-    assert(false && "a row whose shape and field do not fit");
-  }
-};
-
-template <class T>
-T* field(const Key& key, const Place& place) {
-  const auto* at = std::get_if<FieldOf<T>>(&key.field);
-  assert(at != nullptr && "a row whose shape and field do not fit");
-  return (*at)(place);
-}
-
 class Loader {
  public:
   Loader(const JsonValue& root, std::string file) : root_(root), file_(std::move(file)), keys_(all_keys()) {}
 
   Loaded run(std::string hostname) {
     settings_.instance = std::move(hostname);
-    read({root_, keys_.front(), "", {&settings_, nullptr, nullptr}});
+    read({root_, keys_.front(), "", {&settings_}});
     for (EventRoute& route : settings_.routes) {
       if (route.type.empty()) route.type = route.topic;
       if (route.source.empty()) route.source = "/ratchetd" + route.path;
     }
-    resolve_pools();
-    check_together(
-        settings_, [this](std::string_view pointer) { return sound(pointer); },
-        [this](CrossMistake m) { mistake(m.pointer, line_of(m.pointer), std::move(m.found), std::move(m.expected)); });
+    const auto is_sound = [this](std::string_view pointer) { return sound(pointer); };
+    const auto report = [this](CrossMistake m) {
+      mistake(m.pointer, line_of(m.pointer), std::move(m.found), std::move(m.expected), std::move(m.did_you_mean));
+    };
+    resolve_pools(settings_, route_spots_, is_sound, report);
+    check_registrars(settings_, registrar_spots_, is_sound, report);
+    check_together(settings_, is_sound, report);
     std::stable_sort(mistakes_.begin(), mistakes_.end(),
                      [](const Mistake& a, const Mistake& b) { return a.line < b.line; });
     Loaded out;
@@ -206,7 +182,7 @@ class Loader {
   void map(const Spot& spot) {
     if (!is(spot, JsonValue::Type::object)) return;
     const Key& row = element_row(spot.key);
-    const bool pools = row.shape == Shape::object;
+    const bool pools = row.pointer == "/database/pools/*";
     if (!has_room(spot, pools ? "pools" : "members")) return;
     for (std::size_t i = 0; i < spot.value.names.size(); ++i) {
       const std::string& name = spot.value.names[i];
@@ -217,8 +193,10 @@ class Loader {
         member.place.pool = &settings_.pools[name];
         member.place.pool->name = name;
         object(member);
-      } else {
+      } else if (row.shape == Shape::property) {
         property(member, name);
+      } else {
+        registrar_member(member, spot, name);
       }
     }
   }
@@ -228,12 +206,14 @@ class Loader {
     const Key& row = element_row(spot.key);
     for (std::size_t i = 0; i < spot.value.items.size(); ++i) {
       Spot element{spot.value.items[i], row, spot.pointer + "/" + std::to_string(i), spot.place};
-      if (row.shape == Shape::endpoint || row.shape == Shape::network) {
-        one_of_a_list(element, *field<std::vector<std::string>>(spot.key, spot.place));
-      } else if (row.pointer == "/routes/*") {
+      if (row.pointer == "/routes/*") {
         route(element);
+      } else if (row.pointer == "/service/registrars/*") {
+        registrar(element);
+      } else if (row.shape == Shape::status_code) {
+        status_code(element, *field<std::vector<int>>(spot.key, spot.place));
       } else {
-        object(element);
+        string_element(element, *field<std::vector<std::string>>(spot.key, spot.place));
       }
     }
   }
@@ -250,63 +230,78 @@ class Loader {
               "string " + shown(one.path) + ", which another route has", "a path of its own");
     } else if (good) {
       settings_.routes.push_back(std::move(one));
-      route_spots_.push_back({spot.value, spot.pointer});
+      const JsonValue* pool = spot.value.find("pool");
+      route_spots_.push_back({spot.pointer, pool != nullptr && pool->type == JsonValue::Type::array});
     }
   }
 
-  // ---- pools and who uses them
+  // ---- registrars
 
-  void resolve_pools() {
-    if (!sound("/database/pools") || settings_.pools.empty()) return;
-    const auto primaries = std::count_if(settings_.pools.begin(), settings_.pools.end(),
-                                         [](const auto& one) { return one.second.role == PoolRole::primary; });
-    std::vector<std::string_view> outboxes;
-    bool required = false;
-    for (auto& [name, pool] : settings_.pools) {
-      const std::string pointer = "/database/pools" + pointer_step(name) + "/outbox";
-      const bool replica = pool.role == PoolRole::replica;
-      if (replica && pool.is_outbox()) mistake(pointer, line_of(pointer), "true", "false: a replica takes no events");
-      if (!replica && !pool.outbox && primaries > 1)
-        mistake(pointer, line_of(pointer), "nothing", "true or false: there are several primary pools");
-      if (!pool.outbox) pool.outbox = !replica && primaries == 1;
-      if (pool.is_outbox()) outboxes.push_back(name);
-      required = required || pool.required;
+  void registrar(Spot& spot) {
+    RegistrarSettings one;
+    spot.place.registrar = &one;
+    object(spot);
+    if (!sound(spot.pointer + "/type") || spot.value.type != JsonValue::Type::object) return;
+    const auto type = spot.value.find("type")->text;
+    for (const std::string& name : spot.value.names) {
+      if (!belongs_to_registrar(one.type, name) && sound(spot.pointer + pointer_step(name)))
+        mistake(spot.pointer + pointer_step(name), spot.value.find(name)->line, "key " + shown(name),
+                "no such key with the type " + shown(type));
     }
-    const std::string pools = "/database/pools";
-    if (!required) mistake(pools, line_of(pools), "no required pool", "at least one pool that is `required`");
-    if (!sound(pools)) return;
-    if (outboxes.empty() && !settings_.routes.empty())
-      return mistake(pools, line_of(pools), "no outbox pool",
-                     "at least one `outbox`: event routes keep their events there");
-    for (std::size_t i = 0; i < settings_.routes.size(); ++i)
-      resolve_route(settings_.routes[i], route_spots_[i], outboxes);
+    for (const std::string_view name : needed_by_registrar(one.type)) {
+      if (spot.value.find(name) == nullptr)
+        mistake(spot.pointer + pointer_step(name), spot.value.line, "nothing",
+                "it: the type " + shown(type) + " needs it");
+    }
+    if (one.name.empty()) one.name = type;
+    settings_.service.registrars.push_back(std::move(one));
+    registrar_spots_.push_back(spot.pointer);
   }
 
-  struct RouteSpot {
-    const JsonValue& value;
-    std::string pointer;
-  };
-
-  void resolve_route(EventRoute& route, const RouteSpot& spot, const std::vector<std::string_view>& outboxes) {
-    const std::string pointer = spot.pointer + "/pool";
-    if (!sound(pointer)) return;
-    std::string known;
-    for (const std::string_view name : outboxes)
-      known += (known.empty() ? "" : ", ") + std::string(name);
-    if (route.pools.empty() && outboxes.size() > 1)
-      return mistake(pointer, line_of(pointer), "nothing", "one or several of the outbox pools: " + known);
-    if (route.pools.empty()) route.pools.emplace_back(outboxes.front());
-    const JsonValue* written = spot.value.find("pool");
-    for (std::size_t i = 0; i < route.pools.size(); ++i) {
-      const std::string& name = route.pools[i];
-      if (std::find(outboxes.begin(), outboxes.end(), name) != outboxes.end()) continue;
-      const bool listed = written != nullptr && written->type == JsonValue::Type::array;
-      const std::string at = listed ? pointer + "/" + std::to_string(i) : pointer;
-      const bool there = settings_.pools.count(name) > 0;
-      mistake(at, line_of(at),
-              (there ? "pool " : "unknown pool ") + shown(name) + (there ? ", which is no outbox" : ""),
-              "one of the outbox pools: " + known, closest(name, outboxes));
+  // A member of its maps: a request by its verb, a header, a secret.
+  void registrar_member(Spot& member, const Spot& map, const std::string& name) {
+    if (const std::string why = registrar_name_fault(map.key.pointer, name); !why.empty())
+      return mistake(member.pointer, member.value.line, "name " + shown(name), why);
+    if (member.key.shape == Shape::object) {
+      member.place.request = &member.place.registrar->requests[name];
+      object(member);
+    } else if (member.key.shape == Shape::secret) {
+      std::optional<Secret> one;
+      secret(member, one);
+      if (one) field<std::map<std::string, Secret>>(map.key, map.place)->insert_or_assign(name, *one);
+    } else {
+      phrase(member, (*field<std::map<std::string, std::string>>(map.key, map.place))[name]);
     }
+  }
+
+  void phrase(const Spot& spot, std::string& to) {
+    if (!is(spot, JsonValue::Type::string)) return;
+    const std::string& text = spot.value.text;
+    const bool one_line = !spot.key.pointer.ends_with("/body");
+    const bool broken = text.find_first_of(std::string_view("\r\n\0", one_line ? 3 : 0)) != std::string::npos;
+    if (broken || !in_range(spot, text.size())) return wrong(spot);
+    to = text;
+  }
+
+  void status_code(const Spot& spot, std::vector<int>& to) {
+    if (!is(spot, JsonValue::Type::integer)) return;
+    if (spot.value.integer < 100 || spot.value.integer > 599) return wrong(spot);
+    to.push_back(static_cast<int>(spot.value.integer));
+  }
+
+  // ---- lists of texts
+
+  void string_element(const Spot& spot, std::vector<std::string>& to) {
+    if (!is(spot, JsonValue::Type::string)) return;
+    const std::string& text = spot.value.text;
+    bool good = text.find('\0') == std::string::npos;
+    if (spot.key.shape == Shape::endpoint) good = is_endpoint(text);
+    if (spot.key.shape == Shape::network) good = parse_network(text).has_value();
+    if (spot.key.shape == Shape::control_point)
+      good = good && (is_endpoint(text) || (text.size() > 1 && text.size() < 108 && text[0] == '/'));
+    if (spot.key.shape == Shape::argument) good = good && in_range(spot, text.size());
+    if (!good) return wrong(spot);
+    to.push_back(text);
   }
 
   void pool_names(const Spot& spot) {
@@ -359,7 +354,7 @@ class Loader {
       case Shape::dsn:
         return dsn(spot);
       case Shape::secret:
-        return secret(spot);
+        return secret(spot, *field<std::optional<Secret>>(spot.key, spot.place));
       case Shape::address:
       case Shape::listen:
         return address(spot);
@@ -373,9 +368,14 @@ class Loader {
         return pool_names(spot);
       case Shape::ignored:
         return static_cast<void>(is(spot, JsonValue::Type::string));
+      case Shape::phrase:
+        return phrase(spot, *field<std::string>(spot.key, spot.place));
       case Shape::property:
       case Shape::endpoint:
       case Shape::network:
+      case Shape::argument:
+      case Shape::status_code:
+      case Shape::control_point:
         break;
     }
     assert(false && "an element, read with its list or map");
@@ -383,8 +383,11 @@ class Loader {
 
   void store(const Spot& spot, std::int64_t value) { std::visit(Store{spot.place, value}, spot.key.field); }
 
-  bool in_range(const Spot& spot) {
-    return spot.value.integer >= spot.key.range.least && spot.value.integer <= spot.key.range.most;
+  bool in_range(const Spot& spot) { return in_range(spot, spot.value.integer); }
+  template <class Number>
+  bool in_range(const Spot& spot, Number number) {
+    const auto n = static_cast<std::int64_t>(number);
+    return n >= spot.key.range.least && n <= spot.key.range.most;
   }
 
   void integer(const Spot& spot) {
@@ -453,14 +456,11 @@ class Loader {
     const auto parsed =
         spot.key.shape == Shape::listen ? parse_listen(spot.value.text) : parse_address(spot.value.text);
     if (!parsed) return wrong(spot);
-    *field<ListenAddress>(spot.key, spot.place) = *parsed;
-  }
-
-  void one_of_a_list(const Spot& spot, std::vector<std::string>& to) {
-    if (!is(spot, JsonValue::Type::string)) return;
-    const std::string& text = spot.value.text;
-    if (spot.key.shape == Shape::network ? !parse_network(text) : !is_endpoint(text)) return wrong(spot);
-    to.push_back(text);
+    if (const auto* at = std::get_if<FieldOf<std::optional<ListenAddress>>>(&spot.key.field)) {
+      *(*at)(spot.place) = *parsed;
+    } else {
+      *field<ListenAddress>(spot.key, spot.place) = *parsed;
+    }
   }
 
   void reference(const Spot& spot) {
@@ -522,8 +522,7 @@ class Loader {
     return std::nullopt;
   }
 
-  void secret(const Spot& spot) {
-    auto& to = *field<std::optional<Secret>>(spot.key, spot.place);
+  void secret(const Spot& spot, std::optional<Secret>& to) {
     if (to)
       return mistake(spot.pointer, spot.value.line, "a second password (one stands in the DSN)",
                      "one password: here, not in the DSN");
@@ -586,7 +585,8 @@ class Loader {
   std::string file_;
   std::vector<Key> keys_;
   Settings settings_;
-  std::vector<RouteSpot> route_spots_;  // of settings_.routes, one each
+  std::vector<RouteSpot> route_spots_;        // of settings_.routes, one each
+  std::vector<std::string> registrar_spots_;  // of settings_.service.registrars
   std::vector<Mistake> mistakes_;
   std::vector<ConfigWarning> warnings_;
 };

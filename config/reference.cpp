@@ -175,6 +175,13 @@ class Schema {
         list["items"] = name;
         return either(name, std::move(list));
       }
+      case Shape::argument:
+      case Shape::phrase:
+        return string_schema("", key.range);
+      case Shape::status_code:
+        return integer_schema({100, 599});
+      case Shape::control_point:
+        return string_schema("^(/.|([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\]):[0-9]{1,5}$)");
       case Shape::ignored:
         return string_schema("");
     }

@@ -13,6 +13,7 @@ class Secret {
   enum class Kind { credential, file, env, inline_text };
   Secret() = default;
   Secret(Kind kind, std::string source) : kind_(kind), source_(std::move(source)) {}
+  bool operator==(const Secret&) const = default;
 
   Kind kind() const noexcept { return kind_; }
   const std::string& source() const noexcept { return source_; }  // never the secret itself, but for inline_text

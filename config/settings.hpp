@@ -86,6 +86,39 @@ struct OutboxSettings {
   seconds max_age{900};
 };
 
+enum class RegistrarType { health, haproxy_agent, haproxy_runtime, http, exec };
+enum class HttpMethod { get, put, post, patch, remove };  // remove: DELETE
+
+// One HTTP request of a registrar; url, headers and body may hold {host} {port} {id} {level} {secret:NAME}.
+struct RequestTemplate {
+  HttpMethod method = HttpMethod::put;
+  std::string url;
+  std::map<std::string, std::string> headers;
+  std::string body;
+  std::vector<int> ok;    // status codes; empty: any 2xx
+  std::vector<int> done;  // codes that say "that was so already"
+};
+
+// Who else is told that this instance serves. Which fields mean something is decided by the type.
+struct RegistrarSettings {
+  RegistrarType type = RegistrarType::health;
+  std::string name;                      // default: the type
+  milliseconds timeout{2000};            // of one try
+  milliseconds heartbeat{10'000};        // between two assurances that we are still registered
+  milliseconds deregister{10'000};       // for all tries of the way out
+  std::optional<ListenAddress> address;  // under which balancers reach us; always set in settings that were loaded
+
+  ListenAddress listen;              // haproxy-agent
+  std::vector<std::string> sockets;  // haproxy-runtime: absolute paths or host:port
+  std::string server;                // haproxy-runtime: "backend/server"
+
+  std::map<std::string, RequestTemplate> requests;  // http, by verb: register, drain, deregister, heartbeat, status
+  std::map<std::string, Secret> secrets;            // http, by the NAME in {secret:NAME}
+  std::string ca_file;                              // http; empty: the system's
+
+  std::vector<std::string> argv;  // exec
+};
+
 struct ServiceSettings {
   ListenAddress listen{"127.0.0.1", 8080};
   bool proxy_protocol = false;               // every connection begins with a PROXY header
@@ -93,6 +126,7 @@ struct ServiceSettings {
   milliseconds hold{5000};  // how long a socket kept over a restart may wait for level 3
   DrainSettings drain;
   HttpLimits limits;
+  std::vector<RegistrarSettings> registrars;
 };
 
 struct OpsSettings {

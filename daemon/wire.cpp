@@ -235,8 +235,9 @@ class Daemon::Inside {
                           [this] { return is_exiting(); }, [this] { return refusal(); }, time, log, metrics},
                          std::move(inherited)};
   service::Server server{{settings, health, outboxes(), record_limits, time, log, metrics, chance, alarms, &port}};
-  service::ServiceLevel service{server, health, settings.service.drain, [this] { return databases.can_commit(); },
-                                time,   log};
+  service::Registrars registrars{{settings, health, time, log, metrics, alarms, chance}};
+  service::ServiceLevel service{
+      server, health, settings.service.drain, [this] { return databases.can_commit(); }, time, log, &registrars};
 
   // The control thread and who speaks to it
   std::uint64_t rate_requests = 0;

@@ -4,7 +4,7 @@
 #   need_packages build run test ...   installs what is missing of these sets; without root: prints the line, exits 69
 
 packages_build="g++ cmake ninja-build pkg-config libpqxx-dev libcpp-httplib-dev librdkafka-dev nlohmann-json3-dev
-  prometheus-cpp-dev libcli11-dev libsystemd-dev libssl-dev"
+  prometheus-cpp-dev libcli11-dev libsystemd-dev libssl-dev libcurl4-openssl-dev"
 packages_run="postgresql curl kcat python3-minimal"
 packages_bench="libboost-dev"
 packages_test="catch2 librapidcheck-dev ccache clang clang-tidy clang-format libclang-rt-14-dev nginx python3-pytest python3-pytest-xdist python3-psycopg2

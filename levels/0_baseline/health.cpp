@@ -78,7 +78,15 @@ std::optional<HaproxyState> parse_haproxy_state(std::string_view header) {
 Health::Health(const StatusBoard& board, const TimeSource& time, int drain_code)
     : board_(board), time_(time), drain_code_(drain_code) {}
 
-void Health::set_draining(bool draining) noexcept { draining_.store(draining, std::memory_order_release); }
+// A probe says what its node thought before our answer to it. What one said before we began to refuse may be undone by
+// that very answer (DOWN, answered 200: UP), so only what is said from now on counts.
+void Health::set_draining(bool draining) noexcept {
+  const bool before = draining_.exchange(draining);
+  if (!draining || before) return;
+  std::lock_guard lock(mutex_);
+  for (auto& [key, seen] : probers_)
+    seen.stopped = seen.idle = false;
+}
 
 bool Health::serve(http::Reactor& reactor, const http::Request& request) {
   const std::string_view path = request.head.path;
@@ -174,6 +182,14 @@ void Health::note(const std::string& key, const std::optional<HaproxyState>& sai
   at->second.stopped = said && said->stopped;
   at->second.idle = said && said->idle;
   at->second.at = now;
+}
+
+void Health::node_is_done(std::string_view node, std::string_view server) {
+  std::lock_guard lock(mutex_);
+  const auto at = probers_.find(std::string(node) + " " + std::string(server));
+  if (at == probers_.end()) return;
+  at->second.stopped = at->second.idle = true;
+  at->second.at = time_.now();
 }
 
 bool Health::Seen::is_live(TimePoint now) const noexcept {

@@ -38,7 +38,8 @@ class Health {
   // Answers if the path is one of the three; false: not ours. Reactor thread (of either port).
   bool serve(http::Reactor& reactor, const http::Request& request);
 
-  // From now on /ready says the drain code, whatever the board says. Any thread.
+  // From now on /ready says the drain code, whatever the board says, and of the balancers only that counts which they
+  // say from now on. Any thread.
   void set_draining(bool draining) noexcept;
 
   // What the balancers let us know by their probes of /ready (or /health). Any thread.
@@ -51,6 +52,10 @@ class Health {
         interval;  // the longest between two probes of one prober, of those heard in the last minute
   };
   Balancers balancers() const;
+
+  // A node was told by other means that we leave, and nothing of it is under way any more: what it last said by its
+  // probes, or says no more, is not waited for. Any thread.
+  void node_is_done(std::string_view node, std::string_view server);
 
   // Seconds a client should wait: until the true next attempt, with jitter; 30 under a hold; at least 1.
   int retry_after(const Status& status, TimePoint now) const;

@@ -67,6 +67,10 @@ class Service {
   // A connection could not be accepted for want of files or memory (errno); accepting rests for 100 ms.
   virtual void accept_failed(Reactor&, int) {}
 
+  // A request is cut: its connection is closed by us without an answer. `ticket`: fits if it had reached the service;
+  // `begun`: what is there of the request as it was sent, maybe nothing.
+  virtual void was_cut(Reactor&, Ticket, std::string_view /*begun*/) {}
+
   // The end of a turn of the loop in which serve() was called: wake whoever was given work, once.
   virtual void turn_ended(Reactor&) {}
 

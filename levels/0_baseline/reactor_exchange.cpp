@@ -386,7 +386,10 @@ void Reactor::Inside::drop(Connection& c) {
 }
 
 void Reactor::Inside::drop_unanswered(Connection& c) {
-  if (c.counted_busy) add(counts_.cut, 1);
+  if (c.counted_busy) {
+    add(counts_.cut, 1);
+    service_.was_cut(self_, {c.index, c.exchange}, c.in);
+  }
   drop(c);
 }
 

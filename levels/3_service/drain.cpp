@@ -17,6 +17,7 @@ constexpr milliseconds kBalancerCap{15'000};
 constexpr milliseconds kGuessedInterval{2000};  // HAProxy's default, while only one probe has been seen
 constexpr int kFall = 3;                        // failed probes until a balancer believes it (HAProxy's default)
 constexpr seconds kNobodyProbes{60};
+constexpr seconds kFirstProbe{3};  // of a balancer that sends requests already
 constexpr milliseconds kLateWhenIdle{300};
 constexpr milliseconds kLateAtRestart{200};  // more than a busy client's pause, and its round trip
 constexpr milliseconds kHangUp{50};          // for clients that were told Connection: close
@@ -30,18 +31,22 @@ constexpr milliseconds kCutPatience{1000};
 
 class Leaving {
  public:
-  Leaving(http::Reactor& reactor, Health& health, const TimeSource& time, Patience& patience, const Waiters& waiters)
+  Leaving(http::Reactor& reactor, Health& health, const TimeSource& time, Patience& patience, const Waiters& waiters,
+          Registrars* registrars = nullptr, TimePoint open_since = {})
       : reactor_(reactor),
         health_(health),
         time_(time),
         patience_(patience),
         waiters_(waiters),
+        registrars_(registrars),
+        open_since_(open_since),
         began_(time.now()),
         cut_before_(reactor.counts().cut.load()) {}
 
-  void announce() {
+  void announce(Leave why) {
     const TimePoint from = time_.now();
     health_.set_draining(true);
+    if (registrars_ != nullptr) registrars_->leave(why);
     reactor_.announce_close();
     note("announce", from, "done");
   }
@@ -53,21 +58,27 @@ class Leaving {
     note("refuse", from, ended == Ended::impatient ? "out of patience" : "time");
   }
 
-  // True: every node said that it has stopped and has nothing open.
+  // True: every node said that it has stopped and has nothing open. Registrars are waited for in any case: whoever is
+  // told by them may not ask us at all.
   bool balancer(const std::optional<milliseconds>& wanted, TimePoint latest) {
     const TimePoint from = time_.now();
-    if (wanted && *wanted == milliseconds::zero()) {
+    const bool none = wanted && *wanted == milliseconds::zero();
+    if (none && !has_registrars()) {
       note("balancer", from, "not wanted");
       return false;
     }
     std::string why;
-    const auto said = [&] { return !wanted && balancers_are_done(from, why); };
-    const TimePoint until = std::min(latest, from + wanted.value_or(kBalancerCap));
+    const auto said = [&] {
+      if (!registrars_have_left()) return false;
+      if (none) why = "registrars have left";
+      return none || (!wanted && balancers_are_done(from, why));
+    };
+    const TimePoint until = std::min(latest, from + (none ? kBalancerCap : wanted.value_or(kBalancerCap)));
     switch (wait_for(said, until, time_, patience_)) {
       case Ended::true_now:
         break;
       case Ended::in_time:
-        why = wanted && until < latest ? "waited as configured" : "cap";
+        why = wanted && !none && until < latest ? "waited as configured" : "cap";
         break;
       case Ended::impatient:
         why = "out of patience";
@@ -147,6 +158,8 @@ class Leaving {
     if (ended != Ended::true_now) cut();
     report_.late_requests = reactor_.counts().requests.load() - requests_before_;
     report_.cut_requests = reactor_.counts().cut.load() - cut_before_;
+    if (report_.cut_requests > 0) report_.cut_by_route = waiters_.cut_by_route();
+    if (registrars_ != nullptr) report_.registrars = registrars_->results();
     note("requests", from,
          ended == Ended::true_now  ? "none left"
          : ended == Ended::in_time ? "cap"
@@ -172,11 +185,27 @@ class Leaving {
       return all.all_idle;
     }
     if (!all.last_probe || now - *all.last_probe > kNobodyProbes) {
-      why = "nobody probes";
+      if (now - open_since_ < kFirstProbe && reactor_.counts().requests.load() > 0) return false;
+      why = has_registrars() ? "registrars have left, nobody probes" : "nobody probes";
+      return true;
+    }
+    if (registrars_ended_probes(all, now)) {
+      why = "registrars have left, probes have ended";
       return true;
     }
     why = std::to_string(kFall + 1) + " probe intervals";
     return now - from >= (kFall + 1) * all.interval.value_or(kGuessedInterval);
+  }
+
+  bool has_registrars() const noexcept { return registrars_ != nullptr && registrars_->any(); }
+  bool registrars_have_left() const { return registrars_ == nullptr || registrars_->left(); }
+
+  // Who was told by a registrar and has not asked since, for longer than it used to wait, will not ask again.
+  bool registrars_ended_probes(const Health::Balancers& all, TimePoint now) const {
+    if (!has_registrars()) return false;
+    const Registrars::Word word = registrars_->word();
+    const Duration interval = all.interval.value_or(kGuessedInterval);
+    return word.confirmed && *all.last_probe < word.since && now - *all.last_probe >= interval + interval / 2;
   }
 
   void note(std::string_view stage, TimePoint from, std::string ended_by) {
@@ -188,6 +217,8 @@ class Leaving {
   const TimeSource& time_;
   Patience& patience_;
   const Waiters& waiters_;
+  Registrars* const registrars_;
+  const TimePoint open_since_;
   const TimePoint began_;
   const std::uint64_t cut_before_;
   std::uint64_t requests_before_ = 0;
@@ -202,15 +233,19 @@ std::string to_string(const DrainReport& report) {
     line.append(stage.stage).append(" ").append(std::to_string(duration_cast<milliseconds>(stage.took).count()));
     line.append(" ms (").append(stage.ended_by).append("), ");
   }
-  return line + "late=" + std::to_string(report.late_requests) + " cut=" + std::to_string(report.cut_requests);
+  line += "late=" + std::to_string(report.late_requests) + " cut=" + std::to_string(report.cut_requests);
+  if (!report.cut_by_route.empty()) line += " (" + report.cut_by_route + ")";
+  for (const std::string& registrar : report.registrars)
+    line.append(", ").append(registrar);
+  return line;
 }
 
 DrainReport drain(http::Reactor& reactor, Health& health, const DrainSettings& settings, const TimeSource& time,
-                  Patience& patience, const Waiters& waiters) {
-  Leaving leaving(reactor, health, time, patience, waiters);
+                  Patience& patience, const Waiters& waiters, Registrars* registrars, TimePoint open_since) {
+  Leaving leaving(reactor, health, time, patience, waiters, registrars, open_since);
   const TimePoint requests_end = leaving.began() + settings.total - settings.flush - kReserve;
   const TimePoint late_end = requests_end - settings.requests;
-  leaving.announce();
+  leaving.announce(Leave::asked);
   const bool idle = leaving.balancer(settings.lb_wait, late_end - settings.late);
   leaving.close_port();
   leaving.late(idle ? std::min(settings.late, kLateWhenIdle) : settings.late, late_end);
@@ -228,9 +263,9 @@ DrainReport hand_over(http::Reactor& reactor, Health& health, const DrainSetting
 }
 
 DrainReport fall(http::Reactor& reactor, Health& health, std::string answer, const TimeSource& time, Patience& patience,
-                 const Waiters& waiters) {
-  Leaving leaving(reactor, health, time, patience, waiters);
-  leaving.announce();
+                 const Waiters& waiters, Registrars* registrars) {
+  Leaving leaving(reactor, health, time, patience, waiters, registrars);
+  leaving.announce(Leave::fault);
   if (!waiters.can_commit()) waiters.give_up_queued();
   leaving.refuse(std::move(answer));
   leaving.close_port();

@@ -25,6 +25,7 @@
 
 #include "levels/0_baseline/health.hpp"
 #include "levels/0_baseline/reactor.hpp"
+#include "levels/3_service/registrars.hpp"
 #include "levels/core/level.hpp"
 
 namespace ratchet::service {
@@ -39,6 +40,8 @@ struct DrainReport {
   std::vector<StageReport> stages;
   std::uint64_t late_requests = 0;  // read after the port was closed
   std::uint64_t cut_requests = 0;
+  std::string cut_by_route;             // empty: none
+  std::vector<std::string> registrars;  // what became of each: "consul: left after 12 ms"
 };
 // "announce 0 ms (done), balancer 1360 ms (2 nodes stopped and idle), ..., late=1 cut=0"
 std::string to_string(const DrainReport& report);
@@ -50,11 +53,15 @@ struct Waiters {
   std::function<void()> give_up_queued = [] {};            // who is not begun: nothing-stored
   std::function<void()> give_up_all = [] {};               // whoever still waits is told what is known
   std::function<void()> closing_port = [] {};              // before it is closed: nobody else may hold the socket on
+  std::function<std::string()> cut_by_route = [] { return std::string(); };  // "/events/orders 2, other 1"
 };
 
-// Worker thread of level 3. Afterwards the reactor's port is closed and no connection is open.
+// Worker thread of level 3. Afterwards the reactor's port is closed and no connection is open. `open_since`: of the
+// port. That nobody probes is known only once a balancer would have: one that has just been started already sends
+// requests, and asks for the first time a whole interval later.
 DrainReport drain(http::Reactor& reactor, Health& health, const DrainSettings& settings, const TimeSource& time,
-                  Patience& patience, const Waiters& waiters = {});
+                  Patience& patience, const Waiters& waiters = {}, Registrars* registrars = nullptr,
+                  TimePoint open_since = {});
 // The restart: nobody is told, the port stays open in a successor's hands. Only what has been accepted is finished:
 // late requests on idle connections are answered with Connection: close for at most 200 ms. `left`: called once the
 // reactor has let go of the port. Nothing of the balancers' or registrars' business happens here.
@@ -63,6 +70,6 @@ DrainReport hand_over(http::Reactor& reactor, Health& health, const DrainSetting
 // The fall by fault: at most 3 s in all. `answer`: the bytes every new request gets. What waits for a commit has 2 s to
 // finish while the database still commits; else, and then, what is not begun is given up.
 DrainReport fall(http::Reactor& reactor, Health& health, std::string answer, const TimeSource& time, Patience& patience,
-                 const Waiters& waiters = {});
+                 const Waiters& waiters = {}, Registrars* registrars = nullptr);
 
 }  // namespace ratchet::service

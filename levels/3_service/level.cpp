@@ -17,7 +17,8 @@ constexpr std::size_t kWorkers = 1;      // the reactor
 class HeldService final : public HeldLevel {
  public:
   HeldService(Server& server, Health& health, const DrainSettings& drain, const Waiters& waiters,
-              const TimeSource& time, Log& log, std::atomic<std::uint64_t>& cut, Incarnation incarnation)
+              const TimeSource& time, Log& log, std::atomic<std::uint64_t>& cut, Registrars* registrars,
+              Incarnation incarnation)
       : server_(server),
         health_(health),
         drain_(drain),
@@ -25,10 +26,16 @@ class HeldService final : public HeldLevel {
         time_(time),
         log_(log),
         cut_(cut),
-        incarnation_(incarnation) {}
+        registrars_(registrars),
+        incarnation_(incarnation),
+        open_since_(time.now()) {
+    if (registrars_ != nullptr) registrars_->here();
+  }
   HeldService(const HeldService&) = delete;
   HeldService& operator=(const HeldService&) = delete;
   ~HeldService() override {
+    // Had it not been drained. A restart tells nobody: the next process serves whom it still sends.
+    if (registrars_ != nullptr && !handed_over_) registrars_->leave(Leave::fault);
     server_.close();
     health_.set_draining(false);  // from here on the board alone says why we are not ready
   }
@@ -60,10 +67,12 @@ class HeldService final : public HeldLevel {
     http::Reactor& reactor = *server_.reactor();
     KeptPort* const port = server_.port();
     const bool restart = leave == Leave::asked && port != nullptr && port->is_restart();
+    handed_over_ = restart;
     const DrainReport report =
         restart ? hand_over(reactor, health_, drain_, time_, patience, waiters_, [port] { port->leave(); })
-        : leave == Leave::asked ? service::drain(reactor, health_, drain_, time_, patience, waiters_)
-                                : fall(reactor, health_, refusal(), time_, patience, waiters_);
+        : leave == Leave::asked
+            ? service::drain(reactor, health_, drain_, time_, patience, waiters_, registrars_, open_since_)
+            : fall(reactor, health_, refusal(), time_, patience, waiters_, registrars_);
     cut_ += report.cut_requests;
     log_.notice(restart                 ? "level 3 left to the next process"
                 : leave == Leave::asked ? "level 3 drained"
@@ -96,23 +105,28 @@ class HeldService final : public HeldLevel {
   const TimeSource& time_;
   Log& log_;
   std::atomic<std::uint64_t>& cut_;
+  Registrars* const registrars_;
   const Incarnation incarnation_;
+  const TimePoint open_since_;
+  bool handed_over_ = false;
   Resets resets_;
 };
 
 }  // namespace
 
 ServiceLevel::ServiceLevel(Server& server, Health& health, const DrainSettings& drain, std::function<bool()> can_commit,
-                           const TimeSource& time, Log& log)
+                           const TimeSource& time, Log& log, Registrars* registrars)
     : server_(server),
       health_(health),
       drain_(drain),
       waiters_{std::move(can_commit), [&server] { server.give_up_queued(); }, [&server] { server.give_up_all(); },
                [&server] {
                  if (server.port() != nullptr) server.port()->forget();
-               }},
+               },
+               [&server] { return server.cut_by_route(); }},
       time_(time),
-      log_(log) {}
+      log_(log),
+      registrars_(registrars) {}
 
 Duration ServiceLevel::raise_patience() const noexcept { return seconds(5); }
 
@@ -129,7 +143,7 @@ Result<std::unique_ptr<HeldLevel>> ServiceLevel::raise(Patience&, Incarnation in
     return fault;
   }
   return std::unique_ptr<HeldLevel>(
-      std::make_unique<HeldService>(server_, health_, drain_, waiters_, time_, log_, cut_, incarnation));
+      std::make_unique<HeldService>(server_, health_, drain_, waiters_, time_, log_, cut_, registrars_, incarnation));
 }
 
 }  // namespace ratchet::service

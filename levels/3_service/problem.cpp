@@ -100,6 +100,12 @@ std::string_view refusal_title(int status) noexcept {
 
 }  // namespace
 
+Problem refused_row(std::string_view reason) {
+  const auto state_class = reason.substr(0, 2);
+  const bool data = state_class == "22" || state_class == "23";
+  return problem_of(data ? ProblemKind::row_refused : ProblemKind::database_refused, std::string(reason));
+}
+
 std::string_view type_of(ProblemKind kind) noexcept { return row_of(kind).type; }
 
 Problem problem_of(ProblemKind kind, std::string detail) {

@@ -55,6 +55,9 @@ struct Problem {
 // The table's row of that kind. `detail`: one sentence for people.
 Problem problem_of(ProblemKind kind, std::string detail);
 std::string_view type_of(ProblemKind kind) noexcept;
+// An event that the database refused. `reason` begins with the SQLSTATE where the server gave one: 22 and 23 are about
+// the data.
+Problem refused_row(std::string_view reason);
 
 constexpr std::string_view kProblemJson = "application/problem+json";
 

@@ -12,6 +12,7 @@
 #include <system_error>
 #include <utility>
 
+#include "levels/3_service/cut_requests.hpp"
 #include "levels/3_service/error_budget.hpp"
 #include "levels/3_service/event_route.hpp"
 #include "levels/3_service/kill_switch.hpp"
@@ -50,13 +51,6 @@ Problem with_retry(Problem problem, int seconds) {
   return problem;
 }
 
-// The reason begins with the SQLSTATE where the server gave one: 22 and 23 are about the data.
-Problem refused_row(std::string_view reason) {
-  const auto state_class = reason.substr(0, 2);
-  const bool data = state_class == "22" || state_class == "23";
-  return problem_of(data ? ProblemKind::row_refused : ProblemKind::database_refused, std::string(reason));
-}
-
 std::string breaker_id(const Route& route) { return "route.breaker." + route.settings.path; }
 constexpr std::string_view kPortAlarm = "service.files";
 
@@ -82,6 +76,7 @@ class Server::Inside final : public http::Service {
     return reactor_ == nullptr || now - reactor_->turned() < kAliveWithin;
   }
   Reactor* reactor() noexcept { return reactor_.get(); }
+  const CutRequests& cut() const noexcept { return cut_; }
   bool wants_reset() const noexcept { return wants_reset_.load(); }
   Result<Nothing> reset();
   bool switch_route(std::string_view path, bool on, const std::string& why) {
@@ -92,6 +87,11 @@ class Server::Inside final : public http::Service {
   Served serve(Reactor& reactor, const Request& request) override;
   void expired(Reactor& reactor, Ticket ticket) override;
   void accept_failed(Reactor&, int error) override;
+  void was_cut(Reactor&, Ticket ticket, std::string_view begun) override {
+    const Wait* const wait = waiting_.find(ticket);
+    const std::string_view path = wait != nullptr ? std::string_view(wait->route->settings.path) : path_begun(begun);
+    cut_.add(routes_.find(path) != nullptr ? path : "other");
+  }
   void turn_ended(Reactor&) override;
   std::string refusal_body(const http::Refusal& refusal) override { return to_json(refusal); }
 
@@ -157,6 +157,7 @@ class Server::Inside final : public http::Service {
   bool short_of_files_ = false;         // the port's breaker is open: answers end their connections
   std::atomic<bool> wants_reset_{false};
 
+  CutRequests cut_;
   std::mutex gate_;
   std::unique_ptr<Reactor> reactor_;  // written under gate_ by the one who opens and closes
 };
@@ -187,6 +188,7 @@ Server::Inside::Inside(Parts parts)
 Result<Nothing> Server::Inside::open() {
   assert(reactor_ == nullptr);
   forget_all();
+  cut_.clear();
   std::unique_ptr<Reactor> reactor;
   try {
     const ServiceSettings& settings = parts_.settings.service;
@@ -589,6 +591,7 @@ Result<Nothing> Server::reset() { return inside_->reset(); }
 bool Server::switch_route(std::string_view path, bool on, const std::string& why) {
   return inside_->switch_route(path, on, why);
 }
+std::string Server::cut_by_route() { return inside_->cut().text(); }
 void Server::give_up_queued() { inside_->give_up_soon(GiveUp::queued); }
 void Server::give_up_all() { inside_->give_up_soon(GiveUp::all); }
 void Server::finished(std::unique_ptr<db::FinishedBatch> batch) { inside_->finished(std::move(batch)); }

@@ -52,6 +52,9 @@ class Server final : public db::CommitSink {
   // The same, and those being committed are answered outcome-unknown: at the end of all patience, before cutting.
   void give_up_all();
 
+  // "/events/orders 2, other 1": requests cut since the port was opened, by route; empty: none. Any thread.
+  std::string cut_by_route();
+
   // Any thread: requests read since the port was opened; and whether its loop has turned lately (true while closed).
   std::uint64_t requests();
   bool alive(TimePoint now);

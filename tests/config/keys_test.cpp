@@ -62,6 +62,24 @@ void walk(const Json& schema, const std::string& pointer, std::set<std::string>&
   }
 }
 
+// The smallest file, with a registrar that may hold the row's key.
+Json around(const Key& key) {
+  Json out = ratchet::test::smallest();
+  if (key.pointer.find("registrars/*/") == std::string_view::npos) return out;
+  const bool http = key.pointer.find("/requests") != std::string_view::npos ||
+                    key.pointer.find("/secrets") != std::string_view::npos || leaf(key.pointer) == "ca_file";
+  const Json request = {{"url", "http://127.0.0.1:1/"}};
+  out["service"]["registrars"][0] =
+      http ? Json{{"type", "http"}, {"requests", {{"register", request}, {"deregister", request}}}}
+           : Json{{"type", "exec"}, {"argv", {"/bin/true"}}};
+  return out;
+}
+Loaded load_around(const Key& key, const std::string& pointer, const Json& value) {
+  Json out = around(key);
+  out[Json::json_pointer(pointer)] = value;
+  return ratchet::test::load(out);
+}
+
 // A place in the smallest file for a row: "/database/pools/*/size" -> "/database/pools/main/size".
 std::string somewhere(const Key& key) {
   std::string out;
@@ -70,6 +88,9 @@ std::string somewhere(const Key& key) {
     const std::string real = name != "*"                     ? name
                              : above == "/database/pools"    ? "main"
                              : above == "/broker/properties" ? "client.rack"
+                             : above.ends_with("/requests")  ? "register"
+                             : above.ends_with("/headers")   ? "X-A"
+                             : above.ends_with("/secrets")   ? "x"
                                                              : "0";
     out += "/" + real;
     above += "/" + name;
@@ -145,13 +166,17 @@ TEST_CASE("keys: a default is what a fresh Settings holds, and writing it change
     CHECK_FALSE((leaf(key.pointer) != "*" && default_text(key).empty()));
     const Json value = Json::parse(default_text(key), nullptr, false);
     if (value.is_discarded()) continue;  // words for people
-    Loaded written = load_with(somewhere(key), value);
+    Loaded written = load_around(key, somewhere(key), value);
     CAPTURE(to_string(written.mistakes));
     REQUIRE(written.settings);
     Settings& now = *written.settings;
     Settings before = fresh;
-    const Place a{&now, &now.pools.begin()->second, &now.routes.front()};
-    const Place b{&before, &before.pools.begin()->second, &before.routes.front()};
+    RegistrarSettings registrar, fresh_registrar;
+    RequestTemplate request, fresh_request;
+    if (!now.service.registrars.empty()) registrar = now.service.registrars.front();
+    if (!registrar.requests.empty()) request = registrar.requests["register"];
+    const Place a{&now, &now.pools.begin()->second, &now.routes.front(), &registrar, &request};
+    const Place b{&before, &before.pools.begin()->second, &before.routes.front(), &fresh_registrar, &fresh_request};
     std::visit(
         [&](const auto& at) {
           if constexpr (requires { *at(a) == *at(b); }) {
@@ -189,7 +214,7 @@ TEST_CASE("keys: the ends of every range are taken, one beyond is refused at its
     CAPTURE(key.pointer);
     const std::string at = somewhere(key);
     const auto refused = [&](std::int64_t value) {
-      const Loaded loaded = load_with(at, value);
+      const Loaded loaded = load_around(key, at, value);
       const auto m = mistake_at(loaded, at);
       return m && m->expected == expected(key) && m->found == "integer " + std::to_string(value);
     };
@@ -204,11 +229,11 @@ TEST_CASE("keys: a value of a wrong type is refused at its pointer, by every row
   const std::vector<Json> values = {nullptr, true, 7, 2.5, "?", Json::array(), Json::object()};
   const Json schema = Json::parse(schema_json());
   for (const Key& key : all_keys()) {
-    if (key.pointer.empty() || key.pointer.find("registrars/*") != std::string_view::npos) continue;
+    if (key.pointer.empty()) continue;
     const std::string at = somewhere(key);
     for (const Json& value : values) {
       CAPTURE(at, value.dump());
-      const Loaded loaded = load_with(at, value);
+      const Loaded loaded = load_around(key, at, value);
       CHECK(loaded.settings.has_value() == loaded.mistakes.empty());
       if (key.is(kLater)) {
         REQUIRE(mistake_at(loaded, at));

@@ -204,7 +204,6 @@ TEST_CASE("load: what this version does not have is refused, never ignored") {
   refused("/routes/0/path", "/orders/{id}");
   refused("/routes/0/key", ":row.id");
   refused("/routes/0/type", ":header.x-type");
-  refused("/service/registrars", Json::array({{{"type", "haproxy-agent"}, {"listen", "0.0.0.0:8082"}}}));
   good(load_with("/service/registrars", Json::array()));
   good(load_with("/broker/on_loss", "ride"));
   good(load_with("/service/registrars", Json::array({{{"type", "health"}}})));

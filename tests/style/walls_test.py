@@ -12,6 +12,7 @@ VENDORS = {
     r"pqxx/": {"levels/1_database/connection.cpp"},
     r"librdkafka/rdkafka\.h": {"levels/2_broker/producer.cpp"},
     r"prometheus/": {"levels/0_baseline/metrics.cpp"},
+    r"curl/": {"levels/3_service/http_registrar.cpp"},
     r"systemd/": {"daemon/systemd.cpp"},
     r"CLI/": {"daemon/main.cpp", "daemon/ctl/main.cpp", "daemon/command_line.cpp"},
 }

@@ -1,5 +1,6 @@
 #include "levels/3_service/drain.hpp"
 
+#include <mutex>
 #include <thread>
 
 #include "tests/support/catch.hpp"
@@ -36,6 +37,14 @@ class SlowService final : public http::Service {
     reactor.answer(ticket, {503, "text/plain", "too late", "", false});
   }
   std::string refusal_body(const http::Refusal&) override { return "{}"; }
+  void was_cut(http::Reactor&, http::Ticket, std::string_view begun) override {
+    const std::lock_guard lock(mutex_);
+    cut_ = begun.substr(0, begun.find("\r\n"));
+  }
+  std::string cut() {
+    const std::lock_guard lock(mutex_);
+    return cut_;
+  }
 
   void outcomes(http::Reactor& reactor) {
     reactor.post([this](http::Reactor& r) {
@@ -48,6 +57,8 @@ class SlowService final : public http::Service {
  private:
   Health& health_;
   std::vector<http::Ticket> waiting_;  // reactor thread
+  std::mutex mutex_;
+  std::string cut_;  // the last one's first line; under mutex_
 };
 
 // A serving level 3 on a free port, and a drain that runs beside the test.
@@ -65,7 +76,8 @@ struct House {
   ~House() { join(); }
 
   void start_drain() {
-    runner = std::thread([this] { report = drain(reactor, health, settings, time, patience); });
+    runner = std::thread(
+        [this] { report = drain(reactor, health, settings, time, patience, waiters, nullptr, open_since); });
   }
   void start_fall() {
     runner = std::thread([this] { report = fall(reactor, health, kRefusal, time, patience, waiters); });
@@ -107,6 +119,7 @@ struct House {
   DrainSettings settings;
   service::Waiters waiters;
   Patience patience{time.now() + seconds(60)};
+  TimePoint open_since{};
   DrainReport report;
   std::uint16_t port = 0;
   std::thread runner;
@@ -136,6 +149,19 @@ TEST_CASE("drain: with nobody there it ends at once, stage by stage") {
   CHECK(line.find("announce ") == 0);
   CHECK(line.find("late=0 cut=0") != std::string::npos);
   CHECK(line.find('\n') == std::string::npos);
+}
+
+TEST_CASE("drain: a balancer that was just started sends requests before it asks, and is waited for") {
+  House house;
+  RawHttp client(house.port);
+  REQUIRE(client.get("/fast"));
+  house.open_since = house.time.now() + seconds(60);  // "just now", for as long as the test takes
+  house.start_drain();
+  REQUIRE(house.announced());
+  CHECK_FALSE(house.reactor.port_closed());
+  probe(house.port, "NOLB; name=be/s; node=lb1; weight=1/1; scur=0/0");
+  house.join();
+  CHECK(house.stage("balancer").ended_by == "1 node stopped and idle");
 }
 
 TEST_CASE("drain: while it waits for the balancer it accepts, serves, and says Connection: close and not ready") {
@@ -186,8 +212,24 @@ TEST_CASE("drain: a node that has stopped but still has connections in use is wa
   house.settings.flush = milliseconds(100);
   probe(house.port, "NOLB; name=be/s; node=lb1; weight=1/1; scur=1/1");
   house.start_drain();
+  while (!house.reactor.port_closed())
+    probe(house.port, "NOLB; name=be/s; node=lb1; weight=1/1; scur=1/1");
   house.join();
   CHECK(house.stage("balancer").ended_by == "cap");
+}
+
+TEST_CASE("drain: what a node said before is not believed: our answer to it may have put us back") {
+  tests::ManualTime still;
+  House house(&still);
+  probe(house.port, "DOWN; name=be/s; node=lb1; weight=1/1; scur=0/0");  // answered 200: it is up again
+  house.start_drain();
+  REQUIRE(house.announced());
+  CHECK_FALSE(house.reactor.port_closed());
+  probe(house.port, "UP 1/1; name=be/s; node=lb1; weight=1/1; scur=0/0");
+  CHECK_FALSE(house.reactor.port_closed());
+  probe(house.port, "NOLB; name=be/s; node=lb1; weight=1/1; scur=0/0");
+  house.join();
+  CHECK(house.stage("balancer").ended_by == "1 node stopped and idle");
 }
 
 TEST_CASE("drain: when every node is idle, late requests are waited for 300 ms only") {
@@ -195,8 +237,10 @@ TEST_CASE("drain: when every node is idle, late requests are waited for 300 ms o
   house.settings.late = seconds(10);
   RawHttp silent(house.port);
   REQUIRE(silent.get("/fast"));
-  probe(house.port, "NOLB; name=be/s; node=lb1; weight=1/1; scur=0/0");
+  probe(house.port, "UP; name=be/s; node=lb1; weight=1/1; scur=0/0");
   house.start_drain();
+  REQUIRE(house.announced());
+  probe(house.port, "NOLB; name=be/s; node=lb1; weight=1/1; scur=0/0");
   house.join();
   CHECK(house.stage("balancer").ended_by == "1 node stopped and idle");
   CHECK(house.stage("late").ended_by == "time");
@@ -288,6 +332,21 @@ TEST_CASE("drain: requests in flight are finished before it ends") {
   house.join();
   CHECK(house.stage("requests").ended_by == "none left");
   CHECK(house.report.cut_requests == 0);
+}
+
+TEST_CASE("drain: what is cut is told to the service, which names it in the summary") {
+  House house;
+  house.settings.late = milliseconds(10);
+  house.settings.requests = milliseconds(100);
+  house.waiters.cut_by_route = [&] { return house.service.cut(); };
+  RawHttp half(house.port);
+  REQUIRE(half.send("POST /half?x HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{"));
+  REQUIRE(comes_true([&] { return house.reactor.counts().busy == 1; }));
+  house.start_drain();
+  house.join();
+  CHECK(house.report.cut_requests == 1);
+  CHECK(house.report.cut_by_route == "POST /half?x HTTP/1.1");
+  CHECK(to_string(house.report).find("cut=1 (POST /half?x HTTP/1.1)") != std::string::npos);
 }
 
 TEST_CASE("drain: at the cap what is left is cut and counted") {

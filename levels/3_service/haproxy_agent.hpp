@@ -1,0 +1,88 @@
+// Answers HAProxy's agent-check: it connects every agent-inter, reads one line, and does what the words say.
+//
+//   here            "ready up 100%" for the first 3 polls of each address after a change, then "up 100%"
+//   left, asked     "drain 0%"
+//   left by fault   "down"; also before level 3 was held for the first time
+//
+// Why `ready` is not said all the time: it undoes an operator's `set server ... state drain`, too. Why it must be said
+// at all: only the agent undoes the agent's `drain`. A line without its newline is ignored by HAProxy, so each is
+// written in one piece and ended by one. Polls are counted by the address they come from.
+//
+// The port is open as long as the daemon runs: a refused agent-check changes nothing in HAProxy.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "levels/0_baseline/alarm_board.hpp"
+#include "levels/3_service/registrars.hpp"
+
+namespace ratchet::service {
+
+// What the agent says and to whom it has said it; any time is an argument. Not thread-safe.
+class AgentWords {
+ public:
+  enum class Mode : std::uint8_t { here, draining, down };
+
+  explicit AgentWords(TimePoint since) noexcept : since_(since) {}  // the time
+  void change(Mode mode);
+  std::string poll(const std::string& from, TimePoint now);  // the line, with its newline
+  // Everybody who polls has heard of the last change: each address that polled in its last three intervals (at least
+  // 3 s ago, at most a minute). Within the first 3 s, nobody is taken for one who has not come yet.
+  bool all_know(TimePoint now) const;
+
+ private:
+  struct Poller {
+    unsigned polls = 0;  // since the last change
+    TimePoint last{};
+    Duration interval = std::chrono::seconds(2);
+  };
+  TimePoint since_;
+  Mode mode_ = Mode::down;
+  std::map<std::string, Poller> pollers_;  // at most 256; the oldest goes
+};
+
+class HaproxyAgent final : public Balancer {
+ public:
+  HaproxyAgent(std::string name, const ListenAddress& listen, const TimeSource& time, Log& log, AlarmBoard& alarms);
+  ~HaproxyAgent() override;
+  HaproxyAgent(const HaproxyAgent&) = delete;
+  HaproxyAgent& operator=(const HaproxyAgent&) = delete;
+
+  // `status`: done when all who poll know.
+  Told tell(Verb verb, Leave leave, Patience& patience) override;
+
+ private:
+  struct Guest {
+    int fd;
+    TimePoint until;  // then it is closed, whether its side is done or not
+  };
+  void run();
+  bool open();
+  void accept_all();
+  void serve(int fd, const std::string& from);
+  void mind_guests();
+
+  const std::string alarm_;
+  const ListenAddress listen_;
+  const TimeSource& time_;
+  Log& log_;
+  AlarmBoard& alarms_;
+
+  std::mutex mutex_;
+  AgentWords words_;     // under mutex_
+  std::string trouble_;  // why the port is not open; under mutex_
+
+  int listener_ = -1;  // the thread's
+  TimePoint open_at_{};
+  std::vector<Guest> guests_;
+  const int wake_;  // eventfd
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
+};
+
+}  // namespace ratchet::service

@@ -1,0 +1,178 @@
+"""Instances come and go behind a real balancer, under load, and nobody may notice. Every failed request is counted by
+its cause; the balancer repeats nothing, so nothing is hidden."""
+import collections
+import http.client
+import random
+import socket
+import statistics
+import threading
+import time
+from pathlib import Path
+
+from tests.support.haproxy import Haproxy
+from tests.support.nginx import Nginx
+from tests.support.servers import Daemon, free_ports, wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Traffic:
+    """Clients that ask one request after the other: keep-alive or fresh connections, GET and POST. A request that is not
+    answered as it should be is a failure, whatever the reason; no client repeats anything. A kept connection that was
+    closed with `Connection: close`, or by its idle end before the request was written, is made anew."""
+
+    def __init__(self, port, keep=4, fresh=2, pause_s=0.01):
+        self.port, self.pause_s = port, pause_s
+        self.failed, self.ok, self.slowest = collections.Counter(), 0, 0.0
+        self.mutex, self.stopping = threading.Lock(), threading.Event()
+        kinds = [(True, i % 2 == 0) for i in range(keep)] + [(False, i % 2 == 0) for i in range(fresh)]
+        self.threads = [threading.Thread(target=self.client, args=kind, daemon=True) for kind in kinds]
+
+    def start(self):
+        for t in self.threads:
+            t.start()
+        return self
+
+    def stop(self):
+        self.stopping.set()
+        for t in self.threads:
+            t.join(60)
+        return self
+
+    def client(self, keep, post):
+        connection = None
+        while not self.stopping.is_set():
+            if connection is None:
+                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+            began = time.monotonic()
+            try:
+                why, close = self.ask(connection, post)
+            except (OSError, http.client.HTTPException) as e:
+                why, close = type(e).__name__, True
+            took = time.monotonic() - began
+            with self.mutex:
+                self.slowest = max(self.slowest, took)
+                if why is None:
+                    self.ok += 1
+                else:
+                    self.failed[f"{'POST' if post else 'GET'} {'kept' if keep else 'fresh'}: {why}"] += 1
+            if close or not keep:
+                connection.close()
+                connection = None
+            time.sleep(self.pause_s)
+        if connection:
+            connection.close()
+
+    @staticmethod
+    def ask(connection, post):
+        if post:
+            connection.request("POST", "/events/orders", b'{"customer":"c"}', {"Content-Type": "application/json"})
+        else:
+            connection.request("GET", "/live")
+        response = connection.getresponse()
+        body = response.read()
+        wanted = 202 if post else 200
+        why = None if response.status == wanted else f"{response.status} {body[:80]!r}"
+        return why, response.will_close
+
+
+# How HAProxy is told, and how the daemon tells it: (lines for all servers, words of each server, daemon's drain, its
+# registrars). {agent}: the port of that server's agent.
+MECHANISMS = {
+    "503": (["option httpchk GET /ready", "http-check send-state"], "check inter 1s fall 3 rise 1", {}, None),
+    "404": (["option httpchk GET /ready", "http-check disable-on-404", "http-check send-state"], "check inter 1s fall 3 rise 1", {"code": 404}, None),
+    "no-state": (["option httpchk GET /ready"], "check inter 500ms fall 3 rise 1", {}, None),
+    "agent": ([], "agent-check agent-port {agent} agent-inter 500ms", {},
+              lambda lb, i, agent: [{"type": "haproxy-agent", "listen": f"127.0.0.1:{agent}"}]),
+    "runtime": ([], "disabled", {},
+                lambda lb, i, agent: [{"type": "haproxy-runtime", "sockets": [str(lb.socket)], "server": f"app/s{i}", "heartbeat_ms": 2000}]),
+}
+
+
+class Fleet:
+    """`size` instances behind a balancer; `up` of them serve."""
+
+    def __init__(self, make, postgres, broker, mechanism, size=3):
+        self.mechanism, self.stops = mechanism, []
+        self.ports, self.agents = free_ports(size), free_ports(size)
+        if mechanism == "nginx":
+            servers = "".join(f"server 127.0.0.1:{p} max_fails=1 fail_timeout=2s; " for p in self.ports)
+            self.lb = make(UpstreamNginx, servers)
+            drain, registrars = {}, None
+        else:
+            lines, words, drain, registrars = MECHANISMS[mechanism]
+            self.lb = make(Haproxy, [*lines, *(f"server s{i} 127.0.0.1:{p} {words.format(agent=a)}"
+                                               for i, (p, a) in enumerate(zip(self.ports, self.agents)))])
+        self.daemons = []
+        for i, port in enumerate(self.ports):
+            service = {"listen": f"127.0.0.1:{port}", "drain": drain}
+            if registrars:
+                service["registrars"] = registrars(self.lb, i, self.agents[i])
+            d = make(Daemon, postgres.dsn("app"), broker.bootstrap, service=service, instance=f"fleet-{i}")
+            d.config["database"]["pools"]["main"]["size"] = 4
+            self.daemons.append(d)
+        self.daemons[0].migrate(postgres.dsn())
+        postgres.sql("grant ratchet_run to app")
+
+    def start(self):
+        for d in self.daemons:
+            d.start()
+        for d in self.daemons:
+            d.wait_level(3)
+        self.lb.start()
+        for i in range(len(self.daemons)):
+            self.wait_served(i)
+        return self
+
+    def wait_served(self, i):
+        if self.mechanism != "nginx":
+            wait_for(f"HAProxy sends to s{i}", lambda: self.lb.status(f"s{i}").split(" ")[0] in ("UP", "no") and "DRAIN" not in self.lb.status(f"s{i}"), 60)
+
+    def remove(self, i):
+        began = time.monotonic()
+        code = self.daemons[i].stop()
+        self.stops.append(time.monotonic() - began)
+        assert code == 0
+
+    def add(self, i):
+        self.daemons[i].start().wait_level(3)
+        self.wait_served(i)
+
+    def summaries(self):
+        return [line for d in self.daemons for line in d.log_text().splitlines() if "level 3 drained" in line]
+
+    def report(self, traffic):
+        slow = f"slowest {traffic.slowest:.2f} s"
+        stops = f"{len(self.stops)} stops, mean {statistics.mean(self.stops):.2f} s, longest {max(self.stops):.2f} s" if self.stops else "no stops"
+        return f"{self.mechanism}: {traffic.ok} answered, {sum(traffic.failed.values())} failed {dict(traffic.failed)}, {slow}; {stops}"
+
+
+class UpstreamNginx(Nginx):
+    """nginx as people run it: kept connections to the servers, its own words about the next upstream."""
+
+    def __init__(self, servers):
+        super().__init__("location / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection \"\"; }")
+        file = self.dir / "nginx.conf"
+        file.write_text(file.read_text().replace("server { listen", f"upstream app {{ {servers} keepalive 16; }}\nserver {{ listen"))
+
+
+def rounds_of(fleet, traffic, rounds, rest_s=0.3, seed=1):
+    """Takes one instance out and puts it back, again and again; never the last one."""
+    chance = random.Random(seed)
+    order = list(range(len(fleet.daemons)))
+    chance.shuffle(order)
+    for n in range(rounds):
+        i = order[n % len(order)]
+        fleet.remove(i)
+        time.sleep(rest_s)
+        fleet.add(i)
+        time.sleep(rest_s)
+    return traffic
+
+
+def port_answers(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    except OSError:
+        return False

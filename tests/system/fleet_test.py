@@ -1,0 +1,82 @@
+"""See fleet.py. RATCHET_FLEET_ROUNDS=30: the long shape."""
+import os
+import time
+
+import pytest
+from conftest import migrated
+from fleet import Fleet, Traffic, rounds_of
+
+from tests.support.embedded_broker import EmbeddedBroker
+from tests.support.servers import Daemon
+
+ROUNDS = int(os.environ.get("RATCHET_FLEET_ROUNDS", "0"))
+
+
+@pytest.fixture(scope="module")
+def broker():
+    b = EmbeddedBroker().start()
+    yield b
+    b.remove()
+
+
+def run(make, postgres, broker, mechanism, rounds, rest_s=0.3):
+    fleet = Fleet(make, postgres, broker, mechanism).start()
+    traffic = Traffic(fleet.lb.port).start()
+    try:
+        rounds_of(fleet, traffic, ROUNDS or rounds, rest_s)
+    finally:
+        traffic.stop()
+    print(fleet.report(traffic))
+    for line in fleet.summaries():
+        print(line[-400:])
+    assert not traffic.failed, fleet.report(traffic)
+    assert traffic.ok > 100
+    return fleet
+
+
+@pytest.mark.parametrize("mechanism", ["404", "agent", "runtime"])
+def test_nobody_notices(make, session_postgres, broker, mechanism):
+    run(make, session_postgres, broker, mechanism, 3)
+
+
+def test_nobody_notices_503(make, session_postgres, broker):
+    run(make, session_postgres, broker, "503", 2)
+
+
+def test_nobody_notices_at_the_pace_of_nginx(make, session_postgres, broker):
+    """Whom nginx has found closed it leaves alone for fail_timeout (2 s): removals further apart than that."""
+    run(make, session_postgres, broker, "nginx", 2, rest_s=2.5)
+
+
+def test_only_what_was_in_flight_is_lost_by_a_kill(make, session_postgres, broker):
+    fleet = Fleet(make, session_postgres, broker, "503").start()
+    traffic = Traffic(fleet.lb.port).start()
+    kills = max(1, ROUNDS // 10)
+    for n in range(kills):
+        i = n % len(fleet.daemons)
+        before = sum(traffic.failed.values())
+        fleet.daemons[i].kill()
+        fleet.lb.wait_status(f"s{i}", "DOWN")
+        lost = sum(traffic.failed.values()) - before
+        fleet.add(i)
+        time.sleep(0.3)
+        # HAProxy goes on sending until it has seen three failed checks: refused at once, so each client loses at most
+        # what it asks meanwhile, and after that nothing.
+        settled = sum(traffic.failed.values())
+        time.sleep(1)
+        assert sum(traffic.failed.values()) == settled, (lost, traffic.failed)
+    traffic.stop()
+    print(f"kills {kills}: {fleet.report(traffic)}")
+
+
+def test_an_idle_stop_waits_for_nobody(make, session_postgres, broker):
+    d = make(Daemon, session_postgres.dsn("app"), broker.bootstrap)
+    migrated(d, session_postgres)
+    took = []
+    for _ in range(3):
+        d.start().wait_level(3)
+        began = time.monotonic()
+        assert d.stop() == 0
+        took.append(time.monotonic() - began)
+    print(f"idle stops: {', '.join(f'{t:.3f}' for t in took)} s")
+    assert d.log_text().count("(nobody probes)") == d.log_text().count("late 0 ms (no connection)") == 3
