@@ -7,7 +7,7 @@ out=$(realpath "$1")
 cd "$(dirname "$0")/.."
 missing=()
 for tool in dpkg-buildpackage dh; do command -v "$tool" >/dev/null || missing+=("$tool"); done
-[ ${#missing[@]} = 0 ] || { echo "missing: ${missing[*]}; apt-get install -y dpkg-dev debhelper" >&2; exit 69; }
+[ ${#missing[@]} = 0 ] || { echo "missing: ${missing[*]}; apt-get install -y build-essential debhelper" >&2; exit 69; }
 work=$(mktemp -d "${TMPDIR:-/tmp}/ratchet-deb.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/ratchetd"

@@ -10,7 +10,7 @@ packages_bench="libboost-dev"
 packages_test="catch2 librapidcheck-dev ccache clang clang-tidy clang-format libclang-rt-14-dev nginx python3-pytest python3-pytest-xdist python3-psycopg2
   python3-confluent-kafka python3-jsonschema wrk pgbouncer shellcheck debootstrap systemd-container procps git
   iproute2 iptables util-linux e2fsprogs faketime openssl haproxy
-  python3-yaml groff-base debhelper dpkg-dev fakeroot lintian
+  python3-yaml groff-base debhelper build-essential fakeroot lintian
   openjdk-17-jre-headless maven"
 
 missing_packages() {

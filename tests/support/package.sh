@@ -43,7 +43,7 @@ step build
 if [ ! -e "$builder/.ready" ]; then
   quietly in_root "$builder" apt-get update -q
   # shellcheck disable=SC2086  # a list of words
-  quietly in_root "$builder" apt-get install -q -y --no-install-recommends -o Dpkg::Options::=--force-confold $packages_build dpkg-dev debhelper lintian ccache
+  quietly in_root "$builder" apt-get install -q -y --no-install-recommends -o Dpkg::Options::=--force-confold $packages_build build-essential debhelper lintian ccache
   touch "$builder/.ready"
 fi
 quietly in_root "$builder" env CCACHE_DIR=/var/cache/ccache CCACHE_NOHASHDIR=1 bash -c 'cd /work/source && dpkg-buildpackage -b -us -uc -j$(nproc)'
