@@ -68,7 +68,7 @@ void check_http(const RegistrarSettings& registrar, const std::string& at, const
       report({at + "/requests/" + std::string(verb), "nothing", "the request of this verb"});
   }
   for (const auto& [verb, request] : registrar.requests) {
-    const std::string pointer = at + "/requests/" + verb;
+    const std::string pointer = std::string(at).append("/requests/").append(verb);
     if (!request.url.starts_with("http://") && !request.url.starts_with("https://"))
       report({pointer + "/url", "string " + shown(request.url), "a URL that begins with http:// or https://"});
     if (!is_visible(request.url))

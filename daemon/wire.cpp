@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "config/paths.hpp"
@@ -49,8 +50,7 @@ std::string relay_owner(const std::string& instance, const std::function<double(
 
 }  // namespace
 
-class Daemon::Inside {
- public:
+struct Daemon::Inside {
   Inside(const Settings& given, const std::vector<ConfigWarning>& warnings, const TimeSource& clock,
          std::function<double()> random)
       : settings(given), time(clock), chance(std::move(random)) {
@@ -69,7 +69,6 @@ class Daemon::Inside {
     return exit_code;
   }
 
- private:
   struct Publisher;
 
   void raise_file_limit() {
@@ -111,8 +110,7 @@ class Daemon::Inside {
     const auto since = requests - std::min(requests, rate_requests);
     rate_at = now;
     rate_requests = requests;
-    return std::to_string(passed > 0 ? static_cast<std::uint64_t>(static_cast<double>(since) / passed + 0.5) : 0) +
-           " req/s";
+    return std::to_string(passed > 0 ? std::llround(static_cast<double>(since) / passed) : 0) + " req/s";
   }
 
   bool is_exiting() const {

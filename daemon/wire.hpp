@@ -22,7 +22,7 @@ class Daemon {
   int run();
 
  private:
-  class Inside;
+  struct Inside;
   std::unique_ptr<Inside> inside_;
 };
 

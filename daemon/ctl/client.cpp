@@ -83,7 +83,7 @@ std::string unit_of(pid_t pid) {
   constexpr std::string_view kService = ".service";
   std::ifstream groups("/proc/" + std::to_string(pid) + "/cgroup");
   for (std::string line; std::getline(groups, line);) {
-    const std::string name = line.substr(line.rfind('/') + 1);
+    std::string name = line.substr(line.rfind('/') + 1);
     if (name.size() > kService.size() && name.ends_with(kService)) return name;
   }
   return {};

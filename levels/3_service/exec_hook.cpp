@@ -21,7 +21,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::size_t kMostOutput = 64 * 1024;
+constexpr std::size_t kMostOutput = std::size_t{64} * 1024;
 constexpr std::size_t kMostTold = 200;
 constexpr int kTryAgain = 75;  // EX_TEMPFAIL
 
@@ -94,7 +94,7 @@ class Spawn {
 
 // Reads what is there. False: its end was reached.
 bool take_output(int fd, std::string& output) {
-  std::array<char, 16 * 1024> part;
+  std::array<char, 16'384> part;
   for (;;) {
     const ssize_t n = ::read(fd, part.data(), part.size());
     if (n == 0) return false;

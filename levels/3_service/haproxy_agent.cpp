@@ -85,7 +85,7 @@ bool AgentWords::all_know(TimePoint now) const {
   });
 }
 
-HaproxyAgent::HaproxyAgent(std::string name, const ListenAddress& listen, const TimeSource& time, Log& log,
+HaproxyAgent::HaproxyAgent(const std::string& name, const ListenAddress& listen, const TimeSource& time, Log& log,
                            AlarmBoard& alarms)
     : alarm_("registrar." + name + ".port"),
       listen_(listen),

@@ -48,7 +48,8 @@ class AgentWords {
 
 class HaproxyAgent final : public Balancer {
  public:
-  HaproxyAgent(std::string name, const ListenAddress& listen, const TimeSource& time, Log& log, AlarmBoard& alarms);
+  HaproxyAgent(const std::string& name, const ListenAddress& listen, const TimeSource& time, Log& log,
+               AlarmBoard& alarms);
   ~HaproxyAgent() override;
   HaproxyAgent(const HaproxyAgent&) = delete;
   HaproxyAgent& operator=(const HaproxyAgent&) = delete;

@@ -16,10 +16,9 @@ namespace ratchet::service {
 
 namespace {
 
-using std::chrono::duration_cast;
 using std::chrono::milliseconds;
 
-constexpr std::size_t kMostReply = 4 * 1024 * 1024;  // "show stat" of a large HAProxy
+constexpr std::size_t kMostReply = std::size_t{4} * 1024 * 1024;  // "show stat" of a large HAProxy
 
 std::string_view line_at(std::string_view text, std::size_t from) {
   return text.substr(from, text.find('\n', from) - from);
@@ -51,7 +50,7 @@ struct Talk {
       return;
     }
     if ((events & (POLLIN | POLLERR | POLLHUP)) == 0) return;
-    std::array<char, 16 * 1024> part;
+    std::array<char, 16'384> part;
     const ssize_t n = ::recv(fd, part.data(), part.size(), 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (n < 0) return end(false, std::strerror(errno));
@@ -129,14 +128,14 @@ Told HaproxyRuntime::make_ready(bool only_new, Patience& patience) {
     same = same && now[i] == processes_[i];
   }
   if (same) return {};
-  const Told told = all(ask(set_state("ready"), patience), false);
+  Told told = all(ask(set_state("ready"), patience), false);
   if (told.word == Told::Word::done) processes_ = std::move(now);
   return told;
 }
 
 Told HaproxyRuntime::leave_for_good(Patience& patience) {
   const Replies infos = ask("show info", patience);
-  const Told told = all(ask(set_state("maint"), patience), true);
+  Told told = all(ask(set_state("maint"), patience), true);
   std::fill(processes_.begin(), processes_.end(), std::string());
   if (told.word != Told::Word::done) return told;
   for (const RuntimeReply& info : infos) {
@@ -191,6 +190,7 @@ HaproxyRuntime::Replies HaproxyRuntime::ask(const std::string& command, Patience
   while (std::any_of(talks.begin(), talks.end(), [](const Talk& talk) { return !talk.over(); })) {
     const TimePoint now = time_.now();
     std::vector<pollfd> fds;
+    fds.reserve(talks.size());
     for (const Talk& talk : talks)  // poll() passes over negative descriptors
       fds.push_back({talk.fd, static_cast<short>(talk.to_send.empty() ? POLLIN : POLLOUT), 0});
     const auto nap = std::chrono::ceil<milliseconds>(std::max<Duration>(patience.nap(now) - now, Duration::zero()));

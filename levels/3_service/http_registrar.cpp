@@ -13,7 +13,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::size_t kMostAnswer = 64 * 1024;
+constexpr std::size_t kMostAnswer = std::size_t{64} * 1024;
 constexpr std::size_t kMostTold = 200;
 
 std::string_view first_line(std::string_view text) {

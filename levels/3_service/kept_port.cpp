@@ -54,7 +54,7 @@ class KeptPort::Refuser final : public http::Service {
   const TimePoint since_;
 };
 
-KeptPort::KeptPort(Parts parts, std::vector<Inherited> inherited)
+KeptPort::KeptPort(Parts parts, const std::vector<Inherited>& inherited)
     : parts_(std::move(parts)),
       since_(parts_.time.now()),
       restart_expected_((TimePoint::min)().time_since_epoch().count()) {

@@ -60,7 +60,7 @@ class KeptPort {
     Metrics& metrics;
   };
   // Takes what was inherited: what does not listen on our address is closed and taken out of the store.
-  KeptPort(Parts parts, std::vector<Inherited> inherited);
+  KeptPort(Parts parts, const std::vector<Inherited>& inherited);
   ~KeptPort();
   KeptPort(const KeptPort&) = delete;
   KeptPort& operator=(const KeptPort&) = delete;

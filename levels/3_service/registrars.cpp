@@ -233,7 +233,7 @@ std::unique_ptr<Balancer> make_balancer(const RegistrarSettings& settings, const
 
 }  // namespace
 
-Registrars::Registrars(Parts parts) {
+Registrars::Registrars(const Parts& parts) {
   for (const RegistrarSettings& settings : parts.settings.service.registrars) {
     if (auto balancer = make_balancer(settings, parts))
       all_.push_back(std::make_unique<One>(settings, parts, std::move(balancer)));

@@ -39,7 +39,7 @@ class Registrars {
     std::function<double()> chance;  // uniform in [0, 1), any thread
   };
   // Starts the threads. What cannot be started is alarmed: registrars never keep a daemon from running.
-  explicit Registrars(Parts parts);
+  explicit Registrars(const Parts& parts);
   ~Registrars();  // breaks off what is under way
 
   // Any thread; return at once. The port is open; and: it is going to be closed.

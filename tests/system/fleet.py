@@ -90,7 +90,7 @@ MECHANISMS = {
 
 
 class Fleet:
-    """`size` instances behind a balancer; `up` of them serve."""
+    """`size` instances behind a balancer."""
 
     def __init__(self, make, postgres, broker, mechanism, size=3):
         self.mechanism, self.stops = mechanism, []
@@ -156,16 +156,19 @@ class UpstreamNginx(Nginx):
         file.write_text(file.read_text().replace("server { listen", f"upstream app {{ {servers} keepalive 16; }}\nserver {{ listen"))
 
 
-def rounds_of(fleet, traffic, rounds, rest_s=0.3, seed=1):
-    """Takes one instance out and puts it back, again and again; never the last one."""
+def rounds_of(fleet, traffic, rounds, rest_s=0.3, seed=1, least=2):
+    """So many removals, and additions between them as chance has it: never fewer than `least` instances, and all in the end."""
     chance = random.Random(seed)
-    order = list(range(len(fleet.daemons)))
-    chance.shuffle(order)
-    for n in range(rounds):
-        i = order[n % len(order)]
-        fleet.remove(i)
-        time.sleep(rest_s)
-        fleet.add(i)
+    up, gone = list(range(len(fleet.daemons))), []
+    removed = 0
+    while removed < rounds or gone:
+        if removed < rounds and len(up) > least and (not gone or chance.random() < 0.5):
+            gone.append(up.pop(chance.randrange(len(up))))
+            fleet.remove(gone[-1])
+            removed += 1
+        else:
+            up.append(gone.pop(chance.randrange(len(gone))))
+            fleet.add(up[-1])
         time.sleep(rest_s)
     return traffic
 

@@ -20,7 +20,7 @@ def broker():
 
 
 def run(make, postgres, broker, mechanism, rounds, rest_s=0.3):
-    fleet = Fleet(make, postgres, broker, mechanism).start()
+    fleet = Fleet(make, postgres, broker, mechanism, size=6 if ROUNDS else 4).start()
     traffic = Traffic(fleet.lb.port).start()
     try:
         rounds_of(fleet, traffic, ROUNDS or rounds, rest_s)
@@ -34,7 +34,7 @@ def run(make, postgres, broker, mechanism, rounds, rest_s=0.3):
     return fleet
 
 
-@pytest.mark.parametrize("mechanism", ["404", "agent", "runtime"])
+@pytest.mark.parametrize("mechanism", ["404", "agent", "runtime", "no-state"])
 def test_nobody_notices(make, session_postgres, broker, mechanism):
     run(make, session_postgres, broker, mechanism, 3)
 
