@@ -19,7 +19,7 @@ bool is_v4(const AddressBytes& address) noexcept {
 unsigned char mask(unsigned prefix, std::size_t i) noexcept {
   const auto before = static_cast<unsigned>(i) * 8;
   if (prefix >= before + 8) return 0xff;
-  return prefix <= before ? 0 : static_cast<unsigned char>(0xff00U >> (prefix - before));
+  return static_cast<unsigned char>(prefix <= before ? 0U : 0xff00U >> (prefix - before));
 }
 
 }  // namespace

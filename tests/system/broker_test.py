@@ -88,7 +88,7 @@ def test_too_few_replicas_are_named_and_everything_arrives_once_they_are_back(ma
     cluster.node(2).kill()
     cluster.node(3).kill()
     wait_fault(daemon, "not_enough_replicas", "orders", "1 of the 2 in-sync replicas", "min.insync.replicas", seconds=90)
-    assert daemon.held() <= 1
+    wait_for("level 2 is let go", lambda: daemon.held() <= 1)
     cluster.node(2).launch()
     cluster.node(3).launch()
     daemon.wait_level(3, 120)

@@ -78,7 +78,7 @@ def test_an_optional_pool_that_dies_takes_nothing_else_with_it(make, postgres, k
     either = Load(d.http_port, threads=4, path="/events/either", name="either").start()
     for _ in range(2):
         archive.kill()
-        wait_for("refused", lambda: d.post("/events/archive", {"customer": "c"})[0] == 503)
+        wait_for("refused", lambda: d.post("/events/archive", {"customer": "c", "number": 1})[0] == 503)
         before = len(either.acknowledged)
         wait_for("the other one serves", lambda: len(either.acknowledged) > before + 50)
         archive.start()
