@@ -233,7 +233,8 @@ struct Daemon::Inside {
                           [this] { return is_exiting(); }, [this] { return refusal(); }, time, log, metrics},
                          std::move(inherited)};
   service::Server server{{settings, health, outboxes(), record_limits, time, log, metrics, chance, alarms, &port}};
-  service::Registrars registrars{{settings, health, time, log, metrics, alarms, chance}};
+  service::Registrars registrars{
+      {settings, health, time, log, metrics, alarms, chance, [this] { return port.survived(); }}};
   service::ServiceLevel service{
       server, health, settings.service.drain, [this] { return databases.can_commit(); }, time, log, &registrars};
 

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "levels/0_baseline/listener.hpp"
 #include "levels/0_baseline/thread.hpp"
 #include "levels/3_service/socket_address.hpp"
 
@@ -30,6 +31,7 @@ constexpr seconds kForgotten{60};
 constexpr seconds kLeastBelief{3};
 constexpr seconds kOpenAgain{1};
 constexpr seconds kFirstPoll{3};
+constexpr milliseconds kRest{100};
 
 // An IPv6 socket sees IPv4 as ::ffff:10.0.0.1; to us that is one address.
 std::string text_of(const sockaddr_storage& address) {
@@ -86,12 +88,13 @@ bool AgentWords::all_know(TimePoint now) const {
 }
 
 HaproxyAgent::HaproxyAgent(const std::string& name, const ListenAddress& listen, const TimeSource& time, Log& log,
-                           AlarmBoard& alarms)
+                           AlarmBoard& alarms, std::function<bool()> port_survived)
     : alarm_("registrar." + name + ".port"),
       listen_(listen),
       time_(time),
       log_(log),
       alarms_(alarms),
+      port_survived_(std::move(port_survived)),
       words_(time.now()),
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (const auto missing = start_thread(thread_, "haproxy-agent", [this] { run(); }))
@@ -113,6 +116,7 @@ HaproxyAgent::~HaproxyAgent() {
 
 Told HaproxyAgent::tell(Verb verb, Leave leave, Patience&) {
   const std::lock_guard lock(mutex_);
+  told_ = true;
   switch (verb) {
     case Verb::register_:
     case Verb::heartbeat:
@@ -132,14 +136,16 @@ Told HaproxyAgent::tell(Verb verb, Leave leave, Patience&) {
 
 void HaproxyAgent::run() {
   while (!stopping_) {
-    if (listener_ < 0 && time_.now() >= open_at_ && !open()) open_at_ = time_.now() + kOpenAgain;
+    const TimePoint now = time_.now();
+    if (listener_ < 0 && now >= open_at_ && !open()) open_at_ = now + kOpenAgain;
+    const bool accepts = listener_ >= 0 && guests_.size() < kMostGuests && now >= accept_at_;
     std::vector<pollfd> fds{{wake_, POLLIN, 0}};
-    if (listener_ >= 0 && guests_.size() < kMostGuests) fds.push_back({listener_, POLLIN, 0});
+    if (accepts) fds.push_back({listener_, POLLIN, 0});
     for (const Guest& guest : guests_)
       fds.push_back({guest.fd, POLLIN, 0});
-    const bool waits = listener_ < 0 || !guests_.empty();
+    const bool waits = !accepts || !guests_.empty();
     ::poll(fds.data(), fds.size(), waits ? 100 : 1000);
-    if (listener_ >= 0) accept_all();
+    if (accepts) accept_all(now);
     mind_guests();
   }
 }
@@ -158,12 +164,15 @@ bool HaproxyAgent::open() {
   return listener_ >= 0;
 }
 
-void HaproxyAgent::accept_all() {
+void HaproxyAgent::accept_all(TimePoint now) {
   while (guests_.size() < kMostGuests) {
     sockaddr_storage from{};
     socklen_t size = sizeof from;
     const int fd = ::accept4(listener_, reinterpret_cast<sockaddr*>(&from), &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0) return;  // nobody, or nothing to be had just now: the next turn tries again
+    if (fd < 0) {
+      if (http::is_out_of_files(errno)) accept_at_ = now + kRest;
+      return;  // nobody, or nothing to be had just now
+    }
     serve(fd, text_of(from));
   }
 }
@@ -174,7 +183,7 @@ void HaproxyAgent::serve(int fd, const std::string& from) {
   std::string line;
   {
     const std::lock_guard lock(mutex_);
-    line = words_.poll(from, time_.now());
+    if (told_ || !port_survived_()) line = words_.poll(from, time_.now());
   }
   if (::send(fd, line.data(), line.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(line.size())) {
     ::close(fd);

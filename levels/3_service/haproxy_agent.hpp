@@ -2,7 +2,8 @@
 //
 //   here            "ready up 100%" for the first 3 polls of each address after a change, then "up 100%"
 //   left, asked     "drain 0%"
-//   left by fault   "down"; also before level 3 was held for the first time
+//   left by fault   "down"; also before level 3 was held for the first time, unless the port was kept over a restart:
+//                   then nothing, for HAProxy may go on sending what waits in the port's queue
 //
 // Why `ready` is not said all the time: it undoes an operator's `set server ... state drain`, too. Why it must be said
 // at all: only the agent undoes the agent's `drain`. A line without its newline is ignored by HAProxy, so each is
@@ -12,6 +13,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -48,8 +50,9 @@ class AgentWords {
 
 class HaproxyAgent final : public Balancer {
  public:
+  // `port_survived`: the service port is open since the last process; any thread.
   HaproxyAgent(const std::string& name, const ListenAddress& listen, const TimeSource& time, Log& log,
-               AlarmBoard& alarms);
+               AlarmBoard& alarms, std::function<bool()> port_survived);
   ~HaproxyAgent() override;
   HaproxyAgent(const HaproxyAgent&) = delete;
   HaproxyAgent& operator=(const HaproxyAgent&) = delete;
@@ -64,7 +67,7 @@ class HaproxyAgent final : public Balancer {
   };
   void run();
   bool open();
-  void accept_all();
+  void accept_all(TimePoint now);
   void serve(int fd, const std::string& from);
   void mind_guests();
 
@@ -73,13 +76,16 @@ class HaproxyAgent final : public Balancer {
   const TimeSource& time_;
   Log& log_;
   AlarmBoard& alarms_;
+  const std::function<bool()> port_survived_;
 
   std::mutex mutex_;
   AgentWords words_;     // under mutex_
+  bool told_ = false;    // level 3 has said something; under mutex_
   std::string trouble_;  // why the port is not open; under mutex_
 
   int listener_ = -1;  // the thread's
   TimePoint open_at_{};
+  TimePoint accept_at_{};  // accepting rests while there are no files
   std::vector<Guest> guests_;
   const int wake_;  // eventfd
   std::atomic<bool> stopping_{false};

@@ -64,7 +64,7 @@ KeptPort::KeptPort(Parts parts, const std::vector<Inherited>& inherited)
     auto adopted = wanted ? http::Listener::adopt(fd, since_) : Result<http::Listener>(Fault{});
     if (adopted) {
       ours_ = *std::move(adopted);
-      inherited_ = true;
+      inherited_ = survived_ = true;
       continue;
     }
     if (!wanted) ::close(fd);
@@ -115,7 +115,7 @@ void KeptPort::forget() {
   if (left_ || !ours_.is_open()) return;
   parts_.store.remove();
   ours_.close();
-  inherited_ = false;
+  inherited_ = survived_ = false;
 }
 
 void KeptPort::leave() {
@@ -143,7 +143,7 @@ void KeptPort::refuse() {
   parts_.log.warning("level 3 was not reached in time: who waits at the kept port is refused, and it is closed",
                      {{"hold_ms", std::to_string(std::chrono::duration_cast<milliseconds>(parts_.hold).count())}});
   parts_.store.remove();
-  inherited_ = false;
+  inherited_ = survived_ = false;
   const int fd = ours_.release();
   try {
     refuser_ = std::make_unique<Refuser>(fd, parts_.limits, parts_.refusal(), parts_.time, parts_.log, parts_.metrics);

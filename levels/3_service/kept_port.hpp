@@ -69,8 +69,9 @@ class KeptPort {
   // kept already, or a new one. The descriptor returned is the caller's own.
   Result<int> open();
   Result<Nothing> open_on(http::Reactor& reactor);
-  void forget();            // closing the port: out of the store, ours is closed; nothing after leave()
-  void leave();             // the restart: ours is closed, the stored one stays
+  void forget();  // closing the port: out of the store, ours is closed; nothing after leave()
+  void leave();   // the restart: ours is closed, the stored one stays
+  bool survived() const noexcept { return survived_; }  // open since the last process: who queued there is to be served
   bool is_restart() const;  // this way out is one: it was announced lately, there is a store, and the process exits
 
   // Any thread: the stop that follows within 10 s is half of a restart.
@@ -86,6 +87,7 @@ class KeptPort {
   Parts parts_;
   const TimePoint since_;
   std::atomic<Duration::rep> restart_expected_;
+  std::atomic<bool> survived_{false};
   mutable std::mutex mutex_;
   // guarded by mutex_
   http::Listener ours_;

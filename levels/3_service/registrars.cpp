@@ -218,7 +218,8 @@ namespace {
 std::unique_ptr<Balancer> make_balancer(const RegistrarSettings& settings, const Registrars::Parts& parts) {
   switch (settings.type) {
     case RegistrarType::haproxy_agent:
-      return std::make_unique<HaproxyAgent>(settings.name, settings.listen, parts.time, parts.log, parts.alarms);
+      return std::make_unique<HaproxyAgent>(settings.name, settings.listen, parts.time, parts.log, parts.alarms,
+                                            parts.port_survived);
     case RegistrarType::haproxy_runtime:
       return std::make_unique<HaproxyRuntime>(settings.sockets, settings.server, parts.health, parts.time);
     case RegistrarType::http:

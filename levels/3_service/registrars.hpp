@@ -36,7 +36,8 @@ class Registrars {
     Log& log;
     Metrics& metrics;
     AlarmBoard& alarms;
-    std::function<double()> chance;  // uniform in [0, 1), any thread
+    std::function<double()> chance;       // uniform in [0, 1), any thread
+    std::function<bool()> port_survived;  // the service port is open since the last process; any thread
   };
   // Starts the threads. What cannot be started is alarmed: registrars never keep a daemon from running.
   explicit Registrars(const Parts& parts);

@@ -17,6 +17,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 namespace ratchet::tests {
 
@@ -77,6 +78,13 @@ class RawHttp {
   std::optional<RawAnswer> get(const std::string& path, const std::string& headers = "") {
     if (!send("GET " + path + " HTTP/1.1\r\nHost: test\r\n" + headers + "\r\n")) return std::nullopt;
     return read();
+  }
+
+  // All there is until the other side closes, within 20 s of silence.
+  std::string rest() {
+    while (more()) {
+    }
+    return std::exchange(input_, {});
   }
 
   // True: the other side closed, without a byte left over, within 20 s.

@@ -1,7 +1,10 @@
+#include "levels/0_baseline/listener.hpp"
 #include "levels/3_service/haproxy_agent.hpp"
 #include "levels/3_service/haproxy_runtime.hpp"
 #include "levels/3_service/http_registrar.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/raw_http.hpp"
+#include "tests/support/real_time.hpp"
 
 using namespace ratchet;
 using namespace ratchet::service;
@@ -11,7 +14,42 @@ using std::chrono::seconds;
 namespace {
 const TimePoint kNow{seconds(1000)};
 using Mode = AgentWords::Mode;
+
+// A real agent on a free port, asked as HAProxy does.
+struct Asked {
+  tests::RealTime time;
+  Log log{LogSettings{LogFormat::text, 3, false}, time};
+  AlarmBoard alarms{time, log};
+  std::atomic<bool> survived{false};
+  std::uint16_t port = http::Listener::open({"127.0.0.1", 0}, time.now())->port();
+  HaproxyAgent agent{"test", {"127.0.0.1", port}, time, log, alarms, [this] { return survived.load(); }};
+
+  // The line; empty: it closed without one.
+  std::string line() {
+    REQUIRE(tests::comes_true([this] { return tests::RawHttp(port).connected(); }));
+    tests::RawHttp poll(port);
+    return poll.rest();
+  }
+  void tell(Verb verb, Leave leave = Leave::asked) {
+    Patience patience(time.now() + seconds(2));
+    agent.tell(verb, leave, patience);
+  }
+};
 }  // namespace
+
+TEST_CASE("agent: a new process says down until level 3 is held, unless the port was kept over a restart") {
+  Asked asked;
+  CHECK(asked.line() == "down\n");
+  asked.survived = true;
+  CHECK(asked.line().empty());  // HAProxy keeps what it believes
+  asked.survived = false;       // level 3 was not reached in time
+  CHECK(asked.line() == "down\n");
+  asked.survived = true;
+  asked.tell(Verb::register_);
+  CHECK(asked.line() == "ready up 100%\n");
+  asked.tell(Verb::deregister, Leave::fault);
+  CHECK(asked.line() == "down\n");
+}
 
 TEST_CASE("agent: ready is said to each address for its first 3 polls after a change, and never otherwise") {
   AgentWords words(kNow);
