@@ -81,3 +81,14 @@ left=$(comm -13 "$work/before" "$work/after" | grep -vE '^etc/(passwd|group|shad
 [ "$getent_before" = "$(cut -d: -f1 "$work/fresh/etc/passwd" | sort)" ] || { echo "left behind: a user"; exit 1; }
 printf '<testsuite><testcase name="package %s"/></testsuite>\n' "$release" >"$junit"
 step "purged, nothing left"
+
+step "a root that boots"
+boots=$cache/boots-$release
+if [ ! -e "$boots/.ready" ]; then
+  rm -rf "$boots"
+  cp -a "$base" "$boots"
+  rm -f "$boots/.ready"
+  quietly in_root "$boots" apt-get update -q
+  quietly in_root "$boots" apt-get install -q -y --no-install-recommends systemd-sysv dbus curl procps
+  touch "$boots/.ready"
+fi

@@ -37,8 +37,8 @@ part_plain() {
   tests/support/get_kafka.sh || return 1
   build dev || return 1
   run_ctest dev || return 1
-  # The upgrade needs a package: it is part of --package.
-  run_pytest plain dev --ignore=tests/system/upgrade_test.py tests/style tests/system
+  # What needs a package is part of --package.
+  run_pytest plain dev --ignore=tests/system/upgrade_test.py --ignore=tests/system/first_hour_test.py tests/style tests/system
 }
 
 export_sanitizers() {
@@ -95,11 +95,15 @@ part_package() {
   for release in bookworm trixie; do
     tests/support/package.sh "$release" "$cache" "$PWD" "$results/package-$release.xml" || note_failure "package-$release"
   done
-  # Upgraded under load in a real systemd: with the package of this machine's own release.
-  local made
-  made=$cache/made-$(sed -n "s/^VERSION_CODENAME=//p" /etc/os-release)
   tests/support/get_kafka.sh || return 1
-  RATCHET_DEB=$(find "$made" -name 'ratchetd_*.deb' 2>/dev/null) run_pytest upgrade dev tests/system/upgrade_test.py
+  build dev || return 1
+  for release in bookworm trixie; do
+    RATCHET_ROOT=$cache/boots-$release RATCHET_DEB=$(find "$cache/made-$release" -name 'ratchetd_*.deb') \
+      run_pytest "first-hour-$release" dev tests/system/first_hour_test.py
+  done
+  # Upgraded under load in a real systemd: with the package of this machine's own release.
+  release=$(sed -n "s/^VERSION_CODENAME=//p" /etc/os-release)
+  RATCHET_DEB=$(find "$cache/made-$release" -name 'ratchetd_*.deb') run_pytest upgrade dev tests/system/upgrade_test.py
 }
 
 part_debian13() {
