@@ -11,6 +11,8 @@ from conftest import prepared
 from tests.support.hammer import Hammer
 from tests.support.servers import Daemon, EmbeddedBroker, Postgres, wait_for
 
+pytestmark = pytest.mark.sanitized
+
 TAKE = r'LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=http eval "exec \"\$@\" 3<&$KEPT_FD $KEPT_FD<&-"'
 
 

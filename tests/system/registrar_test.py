@@ -13,6 +13,8 @@ from tests.support.embedded_broker import EmbeddedBroker
 from tests.support.haproxy import Haproxy
 from tests.support.servers import Daemon, free_ports, wait_for
 
+pytestmark = pytest.mark.sanitized  # threads of its own for each registrar
+
 
 @pytest.fixture(scope="module")
 def broker():
