@@ -125,7 +125,7 @@ def test_a_record_too_large_for_its_topic_goes_to_the_dead_letters_and_the_rest_
     goes_on(load, 50)
     load.stop()
     wait_for("published", lambda: published(postgres))
-    assert "could not be published" in json.dumps(daemon.levels()["alarms"])
+    wait_for("the alarm", lambda: "could not be published" in json.dumps(daemon.levels()["alarms"]))
     assert falls(daemon) == 0
     nothing_lost(kafka, load)
 
