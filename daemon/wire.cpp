@@ -187,7 +187,7 @@ struct Daemon::Inside {
 
   // Level 0
   Log log{settings.log, time};
-  std::vector<service::KeptPort::Inherited> inherited =
+  const std::vector<service::KeptPort::Inherited> inherited =
       inherited_sockets(log);  // before there are threads that read the environment
   Metrics metrics;
   History history;
@@ -231,7 +231,7 @@ struct Daemon::Inside {
   FdStore fd_store{log};
   service::KeptPort port{{settings.service.listen, settings.service.hold, settings.service.limits, fd_store,
                           [this] { return is_exiting(); }, [this] { return refusal(); }, time, log, metrics},
-                         std::move(inherited)};
+                         inherited};
   service::Server server{{settings, health, outboxes(), record_limits, time, log, metrics, chance, alarms, &port}};
   service::Registrars registrars{
       {settings, health, time, log, metrics, alarms, chance, [this] { return port.survived(); }}};
