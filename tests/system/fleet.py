@@ -126,6 +126,9 @@ class Fleet:
 
     def wait_served(self, i):
         if self.mechanism != "nginx":
+            # HAProxy believes in a server before it has asked: whom it never asked cannot know that it is there.
+            if MECHANISMS[self.mechanism][1].startswith("check "):
+                wait_for(f"HAProxy has asked s{i}", lambda: self.lb.stat(f"s{i}").get("check_status", "").lstrip("* ") == "L7OK", 60)
             wait_for(f"HAProxy sends to s{i}", lambda: self.lb.status(f"s{i}").split(" ")[0] in ("UP", "no") and "DRAIN" not in self.lb.status(f"s{i}"), 60)
 
     def remove(self, i):
