@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.bench.process import rss_mib  # noqa: E402
 from tests.support.nginx import Nginx  # noqa: E402
-from tests.support.servers import BUILD, free_ports, wait_for  # noqa: E402
+from tests.support.servers import BUILD, free_ports, listens, wait_for  # noqa: E402
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -22,14 +22,7 @@ class Peer:
     def __init__(self, program):
         [self.port] = free_ports(1)
         self.process = subprocess.Popen([str(BUILD / "tests/bench" / program), str(self.port)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
-        wait_for(f"{program} listens", self.answers)
-
-    def answers(self):
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-            return True
-        except OSError:
-            return False
+        wait_for(f"{program} listens", lambda: listens(self.port))
 
     def remove(self):
         self.process.kill()

@@ -6,7 +6,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from tests.support.servers import free_ports, wait_for
+from tests.support.servers import free_ports, listens, wait_for
 
 
 class Recorder:
@@ -71,15 +71,8 @@ class Nginx:
     def start(self):
         self.process = subprocess.Popen(["/usr/sbin/nginx", "-c", str(self.dir / "nginx.conf"), "-e", str(self.dir / "error.log")],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for("nginx listens", self.answers)
+        wait_for("nginx listens", lambda: listens(self.port))
         return self
-
-    def answers(self):
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-            return True
-        except OSError:
-            return False
 
     def remove(self):
         if self.process:

@@ -32,6 +32,15 @@ def free_ports(n):
     return ports
 
 
+def listens(port):
+    """Somebody takes connections at 127.0.0.1:port."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    except OSError:
+        return False
+
+
 def wait_for(what, condition, seconds=60):
     """Waits for a state, not for a time: the deadline is only there so that a broken test ends."""
     end = time.monotonic() + seconds * SLOW

@@ -3,11 +3,12 @@ its cause; the balancer repeats nothing, so nothing is hidden."""
 import collections
 import http.client
 import random
-import socket
 import statistics
 import threading
 import time
 from pathlib import Path
+
+from load import Clients
 
 from tests.support.haproxy import Haproxy
 from tests.support.nginx import Nginx
@@ -16,7 +17,7 @@ from tests.support.servers import Daemon, free_ports, wait_for
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class Traffic:
+class Traffic(Clients):
     """Clients that ask one request after the other: keep-alive or fresh connections, GET and POST. A request that is not
     answered as it should be is a failure, whatever the reason; no client repeats anything. A kept connection that was
     closed with `Connection: close`, or by its idle end before the request was written, is made anew."""
@@ -27,17 +28,6 @@ class Traffic:
         self.mutex, self.stopping = threading.Lock(), threading.Event()
         kinds = [(True, i % 2 == 0) for i in range(keep)] + [(False, i % 2 == 0) for i in range(fresh)]
         self.threads = [threading.Thread(target=self.client, args=kind, daemon=True) for kind in kinds]
-
-    def start(self):
-        for t in self.threads:
-            t.start()
-        return self
-
-    def stop(self):
-        self.stopping.set()
-        for t in self.threads:
-            t.join(60)
-        return self
 
     def client(self, keep, post):
         connection = None
@@ -174,11 +164,3 @@ def rounds_of(fleet, traffic, rounds, rest_s=0.3, seed=1, least=2):
             fleet.add(up[-1])
         time.sleep(rest_s)
     return traffic
-
-
-def port_answers(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        return True
-    except OSError:
-        return False

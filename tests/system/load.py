@@ -5,7 +5,22 @@ import threading
 import time
 
 
-class Load:
+class Clients:
+    """The life of a load: `threads`, which end once `stopping` is set."""
+
+    def start(self):
+        for t in self.threads:
+            t.start()
+        return self
+
+    def stop(self):
+        self.stopping.set()
+        for t in self.threads:
+            t.join(60)
+        return self
+
+
+class Load(Clients):
     """N threads, each with a keep-alive connection and a key of its own, posting numbered events one after the other.
     Honours `Connection: close`, as every HTTP client must: reconnects for the next request."""
 
@@ -19,17 +34,6 @@ class Load:
         self.mutex = threading.Lock()
         self.stopping = threading.Event()
         self.threads = [threading.Thread(target=self.client, args=(i,), daemon=True) for i in range(threads)]
-
-    def start(self):
-        for t in self.threads:
-            t.start()
-        return self
-
-    def stop(self):
-        self.stopping.set()
-        for t in self.threads:
-            t.join(60)
-        return self
 
     def client(self, i):
         key, number, connection = f"{self.name}-{i}", 0, None
