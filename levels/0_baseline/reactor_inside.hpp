@@ -11,6 +11,7 @@
 
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -27,6 +28,8 @@
 #include "levels/0_baseline/reactor_connection.hpp"
 
 namespace ratchet::http {
+
+constexpr bool would_block(int error) noexcept { return error == EAGAIN; }
 
 class Reactor::Inside {
  public:
@@ -83,8 +86,7 @@ class Reactor::Inside {
   void mind_port();
   void shut_port();
 
-  // One connection (reactor_exchange.cpp).
-  void ready(Connection& c, std::uint32_t events);
+  // One connection comes in (reactor_receive.cpp).
   void pump(Connection& c);
   bool receive(Connection& c);
   void use(Connection& c, std::string data);
@@ -97,6 +99,9 @@ class Reactor::Inside {
   static bool is_reading(const Connection& c) noexcept;
   void keep_rest(Connection& c, std::string_view rest);
   void settle(Connection& c);
+
+  // Is served and answered (reactor_exchange.cpp).
+  void ready(Connection& c, std::uint32_t events);
   void serve(Connection& c, std::string_view request);
   void write_refusal(const Refusal& refusal);
   void refuse(Connection& c, const Refusal& refusal);
@@ -104,10 +109,12 @@ class Reactor::Inside {
   void transmit(Connection& c);
   void flush(Connection& c);
   void answered(Connection& c);
-  void say_goodbye(Connection& c);
-  void discard(Connection& c);
   void drop(Connection& c);
   void drop_unanswered(Connection& c);
+
+  // And ends (reactor_linger.cpp).
+  void say_goodbye(Connection& c);
+  void discard(Connection& c);
 
   void want_resume(Connection& c);
   void set_busy(Connection& c, bool busy) noexcept;
