@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <libpq-fe.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,13 +14,12 @@
 #include <pqxx/pqxx>
 #include <utility>
 
+#include "levels/1_database/connecting.hpp"
 #include "levels/1_database/conninfo.hpp"
 #include "levels/1_database/sqlstate.hpp"
 
 namespace ratchet::db {
 namespace {
-
-using Handle = std::unique_ptr<PGconn, void (*)(PGconn*)>;
 
 // The two libraries, as far as they differ. Both are handed a connection that libpq has made: libpqxx's own connect
 // blocks, and keeps the server's reason for a loss to itself.
@@ -110,182 +108,9 @@ pqxx::result run_prepared(pqxx::nontransaction& work, const std::string& name, s
 
 #endif
 
-constexpr std::string_view kOurIntervals = "iso_8601";
 constexpr auto kNever = TimePoint::max();
 constexpr auto kCutMark = TimePoint::min();
 constexpr auto kGrace = std::chrono::milliseconds(250);  // the server's own statement_timeout should come first
-
-// Each setting of the session: `before` its name, '=', its value, `after`.
-std::string session_settings(const Connection::Plan& plan, std::string_view before, std::string_view after) {
-  const std::string limit = std::to_string(plan.statement.count());
-  std::string all;
-  for (const std::string& setting :
-       {std::string("TimeZone=UTC"), std::string("DateStyle=ISO"), "IntervalStyle=" + std::string(kOurIntervals),
-        std::string("bytea_output=hex"), std::string("jit=off"), std::string("synchronous_commit=on"),
-        "statement_timeout=" + limit, "lock_timeout=" + limit, "idle_in_transaction_session_timeout=" + limit}) {
-    all.append(before).append(setting).append(after);
-  }
-  return all;
-}
-
-void add_defaults(Conninfo& conninfo, const Connection::Plan& plan) {
-  conninfo.set_default("connect_timeout", "2");
-  conninfo.set_default("tcp_user_timeout", "3000");
-  conninfo.set_default("keepalives_idle", "1");
-  conninfo.set_default("keepalives_interval", "1");
-  conninfo.set_default("keepalives_count", "2");
-  conninfo.set_default("gssencmode", "disable");  // looking for Kerberos may ask the resolver
-  if (plan.role)
-    conninfo.set_default("target_session_attrs", *plan.role == PoolRole::primary ? "read-write" : "standby");
-  conninfo.set("client_encoding", "UTF8");
-  if (!plan.application_name.empty()) conninfo.set_default("application_name", plan.application_name);
-  // The later word wins: what the DSN says about the session stays.
-  const std::string theirs = conninfo.get("options");
-  conninfo.set("options", session_settings(plan, "-c ", " ") + theirs);
-}
-
-milliseconds connect_timeout(const Conninfo& conninfo) {
-  const std::string text = conninfo.get("connect_timeout");
-  int given = 0;
-  std::from_chars(text.data(), text.data() + text.size(), given);
-  return given <= 0 ? milliseconds(2000) : milliseconds(1000LL * given);
-}
-
-// How one attempt ended without a connection.
-struct Failure {
-  SqlError error;
-  std::string where;
-};
-
-std::string said_for_people(const Failure& failure) {
-  const FaultKind kind = fault_kind(failure.error);
-  std::string text = failure.error.text;
-  if (failure.error.sqlstate.empty()) {  // libpq's own words
-    if (kind == FaultKind::refused) text = "connection refused";
-    if (kind == FaultKind::read_only) {
-      text = text.find("not in hot standby") != std::string::npos
-                 ? "the server is a primary, a replica is needed"
-                 : "the server is read-only (a standby, or default_transaction_read_only), a primary is needed";
-    }
-  }
-  return text + " (" + failure.where + ")";
-}
-
-// Of several servers that failed, the one with more to say than that nobody is there.
-bool says_more(const Failure& one, const Failure& other) {
-  auto weight = [](const Failure& failure) {
-    switch (fault_kind(failure.error)) {
-      case FaultKind::refused:
-        return failure.error.sqlstate.empty() ? 0 : 2;
-      case FaultKind::timed_out:
-        return 1;
-      default:
-        return 3;
-    }
-  };
-  return weight(one) > weight(other);
-}
-
-SqlError no_answer(milliseconds waited) {
-  return {SqlError::Kind::lost, {}, "no answer within " + std::to_string(waited.count()) + " ms"};
-}
-
-Result<Handle, SqlError> open_one(const std::string& conninfo, TimePoint until, Patience& patience,
-                                  const TimeSource& time) {
-  const TimePoint begun = time.now();
-  Handle handle(PQconnectStart(conninfo.c_str()), PQfinish);
-  if (!handle) return SqlError{SqlError::Kind::lost, "53200", "out of memory"};
-  PQsetErrorVerbosity(handle.get(), PQERRORS_VERBOSE);  // brings the SQLSTATE, also of a refusal to let us in
-  auto state = PQstatus(handle.get()) == CONNECTION_BAD ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING;
-  while (state != PGRES_POLLING_OK && state != PGRES_POLLING_FAILED) {
-    pollfd file{PQsocket(handle.get()), static_cast<short>(state == PGRES_POLLING_READING ? POLLIN : POLLOUT), 0};
-    const TimePoint now = time.now();
-    if (now >= until || patience.over(now)) {
-      return no_answer(std::chrono::duration_cast<milliseconds>(now - begun));
-    }
-    const auto nap = std::chrono::ceil<milliseconds>(std::min(until, patience.nap(now)) - now);
-    if (::poll(&file, 1, static_cast<int>(nap.count())) > 0) state = PQconnectPoll(handle.get());
-  }
-  if (state == PGRES_POLLING_OK) return handle;
-  auto said = what_was_said(PQerrorMessage(handle.get()));
-  return SqlError{SqlError::Kind::lost, std::move(said.sqlstate), std::move(said.text)};
-}
-
-// A pooler may have to be told to ignore `options` (PgBouncer: ignore_startup_parameters), and then the session is not
-// ours. The server reports its IntervalStyle, so that is seen without asking.
-bool options_were_taken(PGconn* connection, const Conninfo& conninfo) {
-  const char* style = PQparameterStatus(connection, "IntervalStyle");
-  return style == nullptr || style == kOurIntervals ||
-         conninfo.get("options").rfind("IntervalStyle") != conninfo.get("options").find("IntervalStyle");
-}
-
-// In one round trip. What the DSN's own `options` say is lost with the rest; the pooler's `connect_query` may say it.
-std::optional<SqlError> set_session(PGconn* connection, const std::string& sql, TimePoint until, Patience& patience,
-                                    const TimeSource& time) {
-  auto failed = [connection]() -> SqlError {
-    auto said = what_was_said(PQerrorMessage(connection));
-    return {SqlError::Kind::lost, std::move(said.sqlstate), std::move(said.text)};
-  };
-  const TimePoint begun = time.now();
-  if (PQsendQuery(connection, sql.c_str()) == 0) return failed();
-  for (;;) {
-    while (PQisBusy(connection) == 0) {
-      const std::unique_ptr<PGresult, void (*)(PGresult*)> result(PQgetResult(connection), PQclear);
-      if (!result) return std::nullopt;
-      if (PQresultStatus(result.get()) != PGRES_COMMAND_OK) return failed();
-    }
-    const TimePoint now = time.now();
-    if (now >= until || patience.over(now)) return no_answer(std::chrono::duration_cast<milliseconds>(now - begun));
-    pollfd file{PQsocket(connection), POLLIN, 0};
-    const auto nap = std::chrono::ceil<milliseconds>(std::min(until, patience.nap(now)) - now);
-    if (::poll(&file, 1, static_cast<int>(nap.count())) > 0 && PQconsumeInput(connection) == 0) return failed();
-  }
-}
-
-struct Opened {
-  Handle handle;
-  std::string where;
-};
-
-Result<Opened> open_any(const Conninfo& conninfo, const Connection::Plan& plan, Patience& patience,
-                        const TimeSource& time) {
-  Resolver* const resolver = plan.resolver;
-  std::optional<Failure> worst;
-  auto failed = [&](SqlError error, const Target& target) {
-    Failure failure{std::move(error), target.where()};
-    if (!worst || says_more(failure, *worst)) worst = std::move(failure);
-  };
-  std::optional<Fault> unresolved;
-  for (Target target : conninfo.targets()) {
-    std::vector<std::string> addresses{target.address};
-    if (resolver != nullptr && target.address.empty() && !target.by_socket() && !is_numeric_address(target.host)) {
-      auto answer = resolver->resolve(target.host, patience, time);
-      if (!answer) {
-        unresolved = answer.error();
-        continue;
-      }
-      addresses = *std::move(answer);
-    }
-    for (const auto& address : addresses) {
-      target.address = address;
-      const TimePoint until = time.now() + connect_timeout(conninfo);
-      auto handle = open_one(conninfo.with(target).text(), until, patience, time);
-      if (!handle) {
-        failed(std::move(handle).error(), target);
-        continue;
-      }
-      if (!options_were_taken(handle->get(), conninfo)) {
-        if (auto error = set_session(handle->get(), session_settings(plan, "set ", ";"), until, patience, time)) {
-          failed(*std::move(error), target);
-          continue;
-        }
-      }
-      return Opened{*std::move(handle), target.where()};
-    }
-  }
-  if (worst) return Fault{1, 0, fault_kind(worst->error), said_for_people(*worst), time.now()};
-  return *unresolved;
-}
 
 }  // namespace
 
@@ -451,8 +276,7 @@ Connection::~Connection() = default;
 Result<std::unique_ptr<Connection>> Connection::connect(const Plan& plan, Patience& patience, const TimeSource& time) {
   auto conninfo = Conninfo::parse(plan.conninfo);
   if (!conninfo) return Fault{1, 0, FaultKind::unknown, "bad DSN: " + conninfo.error(), time.now()};
-  add_defaults(*conninfo, plan);
-  auto opened = open_any(*conninfo, plan, patience, time);
+  auto opened = open_any(*std::move(conninfo), plan, patience, time);
   if (!opened) return opened.error();
   try {
     auto inside = std::make_unique<Inside>(std::move(opened->handle), opened->where, plan.statement + kGrace, time);
