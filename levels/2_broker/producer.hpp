@@ -1,4 +1,4 @@
-// The Kafka producer (librdkafka's C API behind RAII; the only file that includes it). Idempotent, acks=all,
+// The Kafka producer (librdkafka's C API behind RAII; no other file knows it). Idempotent, acks=all,
 // murmur2_random, never creates topics, never holds the only copy of anything.
 //
 // Order. The broker refuses whole batches, and librdkafka sends the next one meanwhile: what was refused and produced

@@ -6,11 +6,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FLOORS = ["config", "levels/core", "levels/0_baseline", "levels/1_database", "levels/2_broker", "levels/3_service", "daemon"]
-# One vendor, one file (the file, or the pair of them, that may include it).
+# One vendor, one file (the file, or the private header of the files of one class, that may include it).
 VENDORS = {
     r"httplib\.h": {"levels/0_baseline/http_router.cpp"},
     r"pqxx/": {"levels/1_database/connection.cpp"},
-    r"librdkafka/rdkafka\.h": {"levels/2_broker/producer.cpp"},
+    r"librdkafka/rdkafka\.h": {"levels/2_broker/producer_inside.hpp"},
     r"prometheus/": {"levels/0_baseline/metrics.cpp"},
     r"curl/": {"levels/3_service/http_registrar.cpp"},
     r"systemd/": {"daemon/systemd.cpp"},
@@ -30,10 +30,16 @@ def includes(root):
                 yield file.relative_to(root).as_posix(), number, m[1] == '"', m[2]
 
 
+# What only the files of its own class may include.
+INSIDES = {"levels/2_broker/producer_inside.hpp": "levels/2_broker/producer"}
+
+
 def breaches(root):
     for file, line, own, target in includes(root):
         if own:
             there, here = floor_of(target), floor_of(file)
+            if target in INSIDES and not file.startswith(INSIDES[target]):
+                yield f"{file}:{line}: {target} is the inside of {INSIDES[target]}"
             if there is None:
                 yield f"{file}:{line}: {target} is not written from the root of the tree"
             elif FLOORS.index(there) > FLOORS.index(here):
@@ -53,7 +59,8 @@ def test_no_include_crosses_a_wall():
 @pytest.mark.parametrize("file,line", [
     ("levels/0_baseline/log.cpp", '#include "levels/3_service/server.hpp"'), ("levels/1_database/pool.hpp", "#include <pqxx/pqxx>"),
     ("levels/core/ladder.cpp", "#include <thread>"), ("config/load.cpp", '#include "levels/core/fault.hpp"'),
-    ("levels/2_broker/relay.cpp", '#include "daemon/manager.hpp"'), ("levels/2_broker/relay.cpp", '#include "relay.hpp"')])
+    ("levels/2_broker/relay.cpp", '#include "daemon/manager.hpp"'), ("levels/2_broker/relay.cpp", '#include "relay.hpp"'),
+    ("levels/2_broker/relay.cpp", '#include "levels/2_broker/producer_inside.hpp"'), ("levels/2_broker/producer.cpp", "#include <librdkafka/rdkafka.h>")])
 def test_a_breach_would_be_seen(tmp_path, file, line):
     (tmp_path / file).parent.mkdir(parents=True)
     (tmp_path / file).write_text(line + "\n")
