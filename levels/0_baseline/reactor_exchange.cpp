@@ -106,7 +106,7 @@ void Reactor::Inside::transmit(Connection& c) {
     sent = n < 0 ? 0 : static_cast<std::size_t>(n);
   }
   if (sent < reply_.size()) {
-    c.sent = c.mark = 0;
+    c.mark = c.sent;  // not 0: a part of 100 Continue may be out, and the rest of it goes first
     c.state = State::writing;  // before memory is asked for: part of an answer is out, no other may follow it
     set_busy(c, true);
     write_wait_.start(c.wait, now_);
