@@ -57,6 +57,9 @@ class DeadlineList {
     return hook;
   }
 
+  // The one that was started before all others; null when none is running.
+  DeadlineHook* first() const noexcept { return first_; }
+
   // When the next one is due; TimePoint::max() when none is running.
   TimePoint next() const noexcept { return first_ == nullptr ? TimePoint::max() : first_->due; }
   Duration length() const noexcept { return length_; }

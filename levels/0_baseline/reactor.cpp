@@ -26,7 +26,9 @@ constexpr milliseconds kSweep{50};             // a closing port takes finished 
 constexpr milliseconds kLongestSweep{2000};    // ... and at most so long, if its queue never gets empty
 constexpr milliseconds kSweepTurn{10};
 constexpr milliseconds kLongestTurn{1000};     // the watchdog looks at turned()
-constexpr milliseconds kLinger{1000};
+constexpr milliseconds kLinger{30'000};        // a client may send so long after its last answer ...
+constexpr milliseconds kLingerQuiet{5000};     // ... and be silent so long
+constexpr milliseconds kLingerLeaving{1000};
 constexpr Refusal kTooManyConnections{503, "connections", "this instance has as many connections as it may have"};
 
 }  // namespace
@@ -48,7 +50,9 @@ Reactor::Inside::Inside(Reactor& self, Options options, Service& service, const 
       request_wait_(options_.limits.request),
       idle_wait_(options_.limits.idle),
       write_wait_(options_.limits.body_wait),
-      linger_wait_(kLinger) {
+      linger_(kLinger),
+      linger_leaving_(kLingerLeaving),
+      linger_quiet_(kLingerQuiet) {
   rejected_.emplace_back("out-of-files", metrics.rejected("out-of-files"));  // made while there are files
   const auto fail = [this] {  // the destructor does not run
     const int error = errno;
@@ -170,7 +174,8 @@ int Reactor::Inside::timeout_ms() const {
   if (!to_resume_.empty()) return 0;
   const TimePoint now = time_.now();
   TimePoint next = now + kLongestTurn;
-  for (const DeadlineList* list : {&head_wait_, &body_wait_, &request_wait_, &idle_wait_, &write_wait_, &linger_wait_}) {
+  for (const DeadlineList* list : {&head_wait_, &body_wait_, &request_wait_, &idle_wait_, &write_wait_, &linger_,
+                                   &linger_leaving_, &linger_quiet_}) {
     next = std::min(next, list->next());
   }
   if (closing_since_) next = std::min(next, now + kSweepTurn);
@@ -233,7 +238,9 @@ void Reactor::Inside::expire() {
   }
   while (DeadlineHook* const hook = idle_wait_.expired(now_)) drop(table_.at(hook->owner));
   while (DeadlineHook* const hook = write_wait_.expired(now_)) drop_unanswered(table_.at(hook->owner));
-  while (DeadlineHook* const hook = linger_wait_.expired(now_)) drop(table_.at(hook->owner));
+  for (DeadlineList* const list : {&linger_, &linger_leaving_, &linger_quiet_}) {
+    while (DeadlineHook* const hook = list->expired(now_)) drop(table_.at(hook->owner));
+  }
 }
 
 // ---- the port ------------------------------------------------------------------------------------------------------
@@ -254,6 +261,7 @@ void Reactor::Inside::accept_some() {
 void Reactor::Inside::welcome(const Listener::Accepted& accepted) {
   const int fd = accepted.fd;
   add(counts_.accepted, 1);
+  make_room_for_one();
   Connection* const c = table_.take(fd);
   if (c == nullptr) {
     return turn_away_at_once(fd);
@@ -331,6 +339,7 @@ void Reactor::Inside::shut_port() {
 
 void Reactor::Inside::finish_idle() {
   announced_ = finishing_ = true;
+  hurry_lingering();
   table_.for_each([this](Connection& c) {
     if (c.state != State::reading) return;
     c.readable = true;  // a request may have arrived in this very moment: look before closing

@@ -127,6 +127,7 @@ class ConnectionTable {
   }
 
   std::size_t used() const noexcept { return used_; }
+  bool is_full() const noexcept { return used_ == most_; }
 
  private:
   const std::size_t most_;

@@ -148,6 +148,7 @@ void Reactor::Inside::answered(Connection& c) {
 // ---- bookkeeping ---------------------------------------------------------------------------------------------------
 
 void Reactor::Inside::drop(Connection& c) {
+  if (c.state == State::lingering) --lingering_;
   set_busy(c, false);
   set_deferred(c, false);
   add(counts_.open, -1);

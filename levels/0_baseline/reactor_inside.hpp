@@ -115,6 +115,8 @@ class Reactor::Inside {
   // And ends (reactor_linger.cpp).
   void say_goodbye(Connection& c);
   void discard(Connection& c);
+  void hurry_lingering();
+  void make_room_for_one();
 
   void want_resume(Connection& c);
   void set_busy(Connection& c, bool busy) noexcept;
@@ -158,6 +160,7 @@ class Reactor::Inside {
   bool announced_ = false;
   bool finishing_ = false;
   bool served_ = false;                     // in this turn
+  std::size_t lingering_ = 0;               // connections
   int budget_ = 0;                          // of requests, for the connection being pumped
   std::optional<std::string> refusing_;
   const Connection* pumping_ = nullptr;
@@ -169,7 +172,9 @@ class Reactor::Inside {
   DeadlineList request_wait_;
   DeadlineList idle_wait_;
   DeadlineList write_wait_;
-  DeadlineList linger_wait_;
+  DeadlineList linger_;          // in all
+  DeadlineList linger_leaving_;  // in all, while leaving
+  DeadlineList linger_quiet_;    // between two reads
 
   AnswerWriter writer_;
   Head head_;
