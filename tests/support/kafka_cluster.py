@@ -67,8 +67,9 @@ class Cluster(Kafka):
         return self
 
     def brokers(self):
+        admin = self.admin()
         try:
-            return len(self.admin().list_topics(timeout=2).brokers)
+            return len(admin.list_topics(timeout=2).brokers)
         except Exception:  # not there yet: the caller waits
             return 0
 

@@ -223,8 +223,9 @@ class Kafka:
         return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
 
     def answers(self):
+        admin = self.admin()
         try:
-            return bool(self.admin().list_topics(timeout=2).brokers)
+            return bool(admin.list_topics(timeout=2).brokers)
         except Exception:  # not there yet: the caller waits
             return False
 
