@@ -137,8 +137,9 @@ class Chaos:
         pg, kafka, net, knet = world.postgres, world.kafka, world.pg_net, world.kafka_net
         database = {"PostgreSQL killed": self.during(1, pg.kill, pg.start), "PostgreSQL frozen": self.during(1, pg.freeze, pg.thaw),
                     "PostgreSQL reset": self.during(1, world.gate.reset, world.gate.heal), "connections killed": self.connections_killed,
-                    "PostgreSQL slow": self.slow}
-        broker = {"Kafka killed": self.during(2, kafka.kill, kafka.start), "Kafka frozen": self.during(2, kafka.freeze, kafka.thaw)}
+                    "PostgreSQL slow": self.slow, "commits hang": self.commits_hang, "rights revoked": self.rights_revoked, "few connections": self.few_connections}
+        broker = {"Kafka killed": self.during(2, kafka.kill, kafka.start), "Kafka frozen": self.during(2, kafka.freeze, kafka.thaw),
+                  "Kafka's advertised name": self.advertised_name}
         for name, way in (("packets dropped", "both"), ("requests lost", "in"), ("answers lost", "out")):
             if net:
                 database[f"PostgreSQL's {name}"] = self.during(1, lambda way=way: net.drop(way), net.heal)
@@ -152,8 +153,12 @@ class Chaos:
                "held back": (set(), self.held_back), "daemon frozen": ({1, 2, 3}, self.frozen_daemon),
                "no more files": ({1, 2, 3}, self.no_more_files), "no more memory": ({1, 2, 3}, self.no_more_memory)}
         # A broker's fall may come from the database: the relay reads from there.
-        self.lanes = [self.lane("database", {k: ({1, 2}, v) for k, v in database.items()}, 1), self.lane("broker", {k: ({2}, v) for k, v in broker.items()}, 2),
-                      self.lane("daemon", own, 3)]
+        database = {k: ({1, 2}, v) for k, v in database.items()}
+        broker = {k: ({2}, v) for k, v in broker.items()}
+        # What makes them slow is no reason to fall.
+        database["table locked"] = (set(), self.table_locked)
+        broker["Kafka's quota"] = (set(), self.quota)
+        self.lanes = [self.lane("database", database, 1), self.lane("broker", broker, 2), self.lane("daemon", own, 3)]
 
     def lane(self, name, faults, number):
         return Lane(name, faults, random.Random(self.seed * 10 + number), self.told)
@@ -189,6 +194,60 @@ class Chaos:
     def clock_jumps(self, seconds, chance):
         self.world.clock.jump(chance.choice([-1, 1]) * chance.choice([2, 60, 3600, 86400]))
         time.sleep(seconds)
+
+    def setting(self, sql):
+        self.world.postgres.sql(f"alter system {sql}", db="postgres")
+        self.world.postgres.sql("select pg_reload_conf()", db="postgres")
+
+    def commits_hang(self, seconds, chance):
+        """As with the only synchronous standby away: each commit is on disk and waits for a word that does not come."""
+        self.setting("set synchronous_standby_names = 'nobody'")
+        try:
+            time.sleep(seconds)
+        finally:
+            self.setting("reset synchronous_standby_names")
+
+    def rights_revoked(self, seconds, chance):
+        self.world.postgres.sql("revoke ratchet_run from app")
+        try:
+            time.sleep(seconds)
+        finally:
+            self.world.postgres.sql("grant ratchet_run to app")
+
+    def few_connections(self, seconds, chance):
+        self.world.postgres.sql(f"alter role app connection limit {chance.randint(0, 4)}")
+        try:
+            self.connections_killed(seconds, chance)
+            time.sleep(seconds)
+        finally:
+            self.world.postgres.sql("alter role app connection limit -1")
+
+    def table_locked(self, seconds, chance):
+        """A person's transaction has locked one of ours and stays open."""
+        table = chance.choice(self.world.postgres.sql("select oid::regclass from pg_class where relnamespace = 'ratchet'::regnamespace and relkind in ('r', 'p') order by 1").split())
+        self.world.postgres.sql(f"begin; lock table {table}; select pg_sleep({seconds}); rollback")
+
+    def quota(self, seconds, chance):
+        """The broker takes so many bytes a second from each client and makes those who send more wait."""
+        words = ("kafka.admin.ConfigCommand", "--bootstrap-server", self.world.kafka.bootstrap, "--alter", "--entity-type", "clients", "--entity-default")
+        self.world.kafka.java(*words, "--add-config", f"producer_byte_rate={chance.choice([5000, 50000])}")
+        try:
+            time.sleep(seconds)
+        finally:
+            self.world.kafka.java(*words, "--delete-config", "producer_byte_rate")
+
+    def advertised_name(self, seconds, chance):
+        """Started anew under a name that nobody else knows: it answers, but its partitions' leader cannot be reached."""
+        kafka, before = self.world.kafka, self.world.kafka.config.read_text()
+        kafka.config.write_text(before.replace(f"advertised.listeners=PLAINTEXT://{kafka.host}", "advertised.listeners=PLAINTEXT://kafka.invalid"))
+        try:
+            kafka.kill()
+            kafka.start()
+            time.sleep(seconds)
+        finally:
+            kafka.config.write_text(before)
+            kafka.kill()
+            kafka.start()
 
     # Faults of its own
 
