@@ -1,7 +1,8 @@
 // redact(): a lexer over text of unknown shape. It knows the two shapes in which secrets travel: the user info of a
 // URI (scheme://user:SECRET@host), and a name that says "secret" followed by its value (password=x, "password": "x",
 // \"password\":\"x\" inside a JSON string, Authorization: Bearer x, ?password=x&). Where the end of a secret is in
-// doubt, rather too much is hidden than too little.
+// doubt, rather too much is hidden than too little. The text comes from strangers (a path in the access log), so every
+// look ahead either ends in something hidden, or stops where the next one begins, or is remembered.
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -79,15 +80,41 @@ class Redactor {
     at_ = end;
   }
 
-  // The end of a word: white space, or the quote that closes the string it stands in.
+  // The end of a word: white space, or the quote that closes the string it stands in. `from`: not behind a backslash.
   std::size_t word_end(std::size_t from, std::string_view more = {}) const noexcept {
+    bool is_escaped = false;
     std::size_t at = from;
     for (; at < text_.size(); ++at) {
-      if (escaped(at) && at > from) continue;
+      if (is_escaped) {
+        is_escaped = false;
+        continue;
+      }
       if (kSpace.find(text_[at]) != std::string_view::npos || more.find(text_[at]) != std::string_view::npos) break;
       if (quoted_ && text_[at] == '"') break;
+      is_escaped = text_[at] == '\\';
     }
     return at;
+  }
+
+  // The last '@' between here and `end`.
+  std::size_t last_sign(std::size_t end) const noexcept {
+    const std::size_t sign = text_.substr(at_, end - at_).rfind('@');
+    return sign == std::string_view::npos ? sign : at_ + sign;
+  }
+
+  // The word of a PostgreSQL URI, and its last '@'. Others may begin in the same word ("postgres://postgres://"), and
+  // inside or outside of quotes it ends at the same place for all of them.
+  struct Word {
+    std::size_t end = 0;
+    std::size_t sign = std::string_view::npos;
+  };
+  const Word& postgres_word() {
+    Word& word = words_[quoted_ ? 1 : 0];
+    if (at_ >= word.end) {
+      word.end = word_end(at_);
+      word.sign = last_sign(word.end);
+    }
+    return word;
   }
 
   // At "://". Hidden is what stands between the first ':' and the last '@' of the authority; in a PostgreSQL URI the
@@ -97,12 +124,10 @@ class Redactor {
         lower(std::string_view(out_).substr(out_.size() - std::min<std::size_t>(out_.size(), 10)));
     const bool postgres = before.ends_with("postgres") || before.ends_with("postgresql");
     copy_to(at_ + 3);
-    const std::size_t end = word_end(at_, postgres ? "" : "/?#");
-    const std::size_t sign = text_.substr(at_, end - at_).rfind('@');
-    if (sign == std::string_view::npos) return;
-    const std::size_t colon = text_.substr(at_, sign).find(':');
+    const std::size_t host = postgres ? postgres_word().sign : last_sign(word_end(at_, "/?#"));
+    if (host == std::string_view::npos || host < at_) return;
+    const std::size_t colon = text_.substr(at_, host - at_).find(':');
     if (colon == std::string_view::npos) return;
-    const std::size_t host = at_ + sign;
     copy_to(at_ + colon + 1);
     hide_to(host);
   }
@@ -160,7 +185,8 @@ class Redactor {
 
   std::string_view text_;
   std::size_t at_ = 0;
-  bool quoted_ = false;  // inside a double-quoted string, as far as one can tell
+  std::array<Word, 2> words_{};  // outside and inside of quotes
+  bool quoted_ = false;          // inside a double-quoted string, as far as one can tell
   std::string out_;
 };
 

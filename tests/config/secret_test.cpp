@@ -121,6 +121,32 @@ TEST_CASE("redact: keys that name secrets, in JSON and elsewhere") {
   CHECK(redact("ssl.key.pem: x1y2") == "ssl.key.pem: ***");
 }
 
+// The test's own deadline is the bound: what looks ahead anew at each step needs hours for these.
+TEST_CASE("redact: hostile texts of megabytes are read once") {
+  constexpr std::size_t kSize = 4'000'000;
+  const auto times = [](std::string_view what) {
+    std::string out;
+    while (out.size() < kSize)
+      out += what;
+    return out;
+  };
+  for (const char* part :
+       {"\\", "postgres://", "\"postgres://", "postgres://@", "postgres://:", "\\\"postgres://", "x://", "x://\\",
+        "?token=&", "token ", "token\\\\", "'token'", "\"token\" ", "token: {", "@:"}) {
+    CAPTURE(part);
+    const std::string text = times(part);
+    CHECK(redact("/" + text).size() <= text.size() * 2);
+    CHECK(redact("a://" + text).size() <= text.size() * 2);
+    CHECK(redact("token=" + text).size() <= text.size() * 2);
+    CHECK(redact("token='" + text).size() <= text.size() * 2);
+  }
+  const std::string slashes = "GET " + std::string(kSize, '\\') + " ";
+  CHECK(redact(slashes) == slashes);
+  const std::string uris = times("postgres://");
+  CHECK(redact(uris) == uris);
+  CHECK(redact("postgres://u:p@h/" + uris + " x") == "postgres://u:***@h/" + uris + " x");
+}
+
 TEST_CASE("redact: leaves alone what is no secret, and is idempotent") {
   for (const char* text : {"", "FATAL:  password authentication failed for user \"app\"", "instance=a level=3",
                            "password", "\"password\"", "file \"/etc/ratchetd/password\": No such file or directory",
