@@ -321,6 +321,14 @@ void service_limits(Rows& t) {
   t.add("/service/limits/body_bytes", Shape::integer, "A request's body. Larger: 413 before it is read.", kLive)
       .at([](const Place& p) { return &limits(p).body_bytes; })
       .in(1, 64 * kMiB);
+  t.add("/service/limits/json_object_members", Shape::integer, "Members of one object in a JSON body. More: 413.",
+        kLive)
+      .at([](const Place& p) { return &limits(p).json.object_members; })
+      .in(1, 1'000'000);
+  t.add("/service/limits/json_members", Shape::integer, "Members of all objects in a JSON body together. More: 413.",
+        kLive)
+      .at([](const Place& p) { return &limits(p).json.members; })
+      .in(1, 10'000'000);
   t.add("/service/limits/header_wait_ms", Shape::integer, "From the first byte to the end of the headers. Slower: 408.",
         kLive)
       .at([](const Place& p) { return &limits(p).header_wait; })

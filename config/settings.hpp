@@ -66,6 +66,12 @@ struct DrainSettings {
   milliseconds flush{5000};
 };
 
+// Of one JSON text: the names of objects are remembered while it is read.
+struct JsonLimits {
+  std::size_t object_members = 10'000;  // of one object
+  std::size_t members = 100'000;        // of all its objects together
+};
+
 struct HttpLimits {
   std::size_t request_line_bytes = 8 * kKiB;
   std::size_t header_bytes = 16 * kKiB;
@@ -76,6 +82,7 @@ struct HttpLimits {
   milliseconds idle{75'000};
   milliseconds request{5000};  // one deadline per request, from the end of its headers
   std::size_t connections = 10'000;
+  JsonLimits json;
 };
 
 struct OutboxSettings {

@@ -1,4 +1,8 @@
 // Table of contents. Everything that is real (clocks, randomness) is named here and nowhere else.
+#include <sys/random.h>
+
+#include <cerrno>
+#include <cstdlib>
 #include <iostream>
 #include <mutex>
 #include <random>
@@ -17,7 +21,22 @@ class RealTime final : public ratchet::TimeSource {
   ratchet::WallTime wall() const noexcept override { return std::chrono::system_clock::now(); }
 };
 
-// Jitter and ids; any thread.
+// The kernel's generator; any thread. It waits for the kernel's first seed, at the boot of the machine only.
+class RealRandom final : public ratchet::RandomSource {
+ public:
+  void fill(std::span<std::uint8_t> bytes) const noexcept override {
+    while (!bytes.empty()) {
+      const ssize_t got = ::getrandom(bytes.data(), bytes.size(), 0);
+      if (got > 0) {
+        bytes = bytes.subspan(static_cast<std::size_t>(got));
+      } else if (errno != EINTR) {
+        std::abort();  // a kernel without getrandom(2): ids that can be guessed are no substitute
+      }
+    }
+  }
+};
+
+// Jitter; any thread.
 class Chance {
  public:
   double operator()() {
@@ -49,6 +68,7 @@ int main(int argc, char** argv) {
 
   ratchet::block_signals();
   Chance chance;
-  ratchet::Daemon daemon(*loaded.settings, loaded.warnings, time, [&chance] { return chance(); });
+  const RealRandom random;
+  ratchet::Daemon daemon(*loaded.settings, loaded.warnings, time, [&chance] { return chance(); }, random);
   return daemon.run();
 }

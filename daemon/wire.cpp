@@ -40,11 +40,15 @@ std::array<Vital, kTopLevel + 1> vital_levels(const Settings& settings) {
 }
 
 // Two daemons with a copied instance name must not take each other's lease.
-std::string relay_owner(const std::string& instance, const std::function<double()>& chance) {
+std::string relay_owner(const std::string& instance, const RandomSource& random) {
   static constexpr char kHex[] = "0123456789abcdef";
+  std::array<std::uint8_t, 8> bytes{};
+  random.fill(bytes);
   std::string owner = instance + "/";
-  for (int i = 0; i < 16; ++i)
-    owner += kHex[static_cast<std::size_t>(chance() * 16)];
+  for (const std::uint8_t byte : bytes) {
+    owner += kHex[byte >> 4];
+    owner += kHex[byte & 15];
+  }
   return owner;
 }
 
@@ -52,8 +56,8 @@ std::string relay_owner(const std::string& instance, const std::function<double(
 
 struct Daemon::Inside {
   Inside(const Settings& given, const std::vector<ConfigWarning>& warnings, const TimeSource& clock,
-         std::function<double()> random)
-      : settings(given), time(clock), chance(std::move(random)) {
+         std::function<double()> any_chance, const RandomSource& source)
+      : settings(given), time(clock), chance(std::move(any_chance)), random(source) {
     databases.set_sink(&server);
     for (const auto& warning : warnings)
       alarms.set(warning.id, warning.pointer + ": " + warning.text,
@@ -184,6 +188,7 @@ struct Daemon::Inside {
   const Settings settings;
   const TimeSource& time;
   std::function<double()> chance;
+  const RandomSource& random;
 
   // Level 0
   Log log{settings.log, time};
@@ -221,7 +226,7 @@ struct Daemon::Inside {
     kafka::Relay relay;
     kafka::BrokerLevel broker;
   };
-  const std::string owner = relay_owner(settings.instance, chance);
+  const std::string owner = relay_owner(settings.instance, random);
   kafka::RecordLimits record_limits;
   std::shared_ptr<kafka::Reaper> reaper = kafka::make_reaper(log, alarms);
   std::vector<std::unique_ptr<Publisher>> publishers = make_publishers();
@@ -232,7 +237,8 @@ struct Daemon::Inside {
   service::KeptPort port{{settings.service.listen, settings.service.hold, settings.service.limits, fd_store,
                           [this] { return is_exiting(); }, [this] { return refusal(); }, time, log, metrics},
                          inherited};
-  service::Server server{{settings, health, outboxes(), record_limits, time, log, metrics, chance, alarms, &port}};
+  service::Server server{
+      {settings, health, outboxes(), record_limits, time, log, metrics, chance, random, alarms, &port}};
   service::Registrars registrars{
       {settings, health, time, log, metrics, alarms, chance, [this] { return port.survived(); }}};
   service::ServiceLevel service{
@@ -252,8 +258,8 @@ struct Daemon::Inside {
 };
 
 Daemon::Daemon(const Settings& settings, const std::vector<ConfigWarning>& warnings, const TimeSource& time,
-               std::function<double()> chance)
-    : inside_(std::make_unique<Inside>(settings, warnings, time, std::move(chance))) {}
+               std::function<double()> chance, const RandomSource& random)
+    : inside_(std::make_unique<Inside>(settings, warnings, time, std::move(chance), random)) {}
 Daemon::~Daemon() = default;
 int Daemon::run() { return inside_->run(); }
 

@@ -8,6 +8,7 @@
 
 #include "config/load.hpp"
 #include "levels/core/clock.hpp"
+#include "levels/core/random.hpp"
 
 namespace ratchet {
 
@@ -15,7 +16,7 @@ class Daemon {
  public:
   // `chance`: uniform in [0, 1), any thread. Needs block_signals() before.
   Daemon(const Settings& settings, const std::vector<ConfigWarning>& warnings, const TimeSource& time,
-         std::function<double()> chance);
+         std::function<double()> chance, const RandomSource& random);
   ~Daemon();
 
   // Until a stop has been carried out. The exit code.

@@ -1,5 +1,8 @@
 #include "levels/3_service/event_route.hpp"
 
+#include <array>
+#include <cstring>
+
 #include "levels/3_service/json_write.hpp"
 
 namespace ratchet::service {
@@ -37,6 +40,27 @@ bool append_decoded(std::string& out, std::string_view text) {
 Problem no_key(const Reference& from, std::string_view why) {
   return problem_of(ProblemKind::key_missing,
                     "the key is taken from " + to_string(from) + ", which " + std::string(why));
+}
+
+HashKey draw_hash_key(const RandomSource& random) {
+  std::array<std::uint8_t, sizeof(HashKey)> bytes{};
+  random.fill(bytes);
+  HashKey key;
+  std::memcpy(&key, bytes.data(), sizeof key);
+  return key;
+}
+
+// What the scanner says against a text.
+Problem refused_json(const JsonScan& scan) {
+  using Over = JsonScan::Over;
+  const bool members = scan.over == Over::members || scan.over == Over::object_members;
+  auto problem = problem_of(members ? ProblemKind::json_members : ProblemKind::json_invalid,
+                            std::string(scan.error) + " at byte " + std::to_string(scan.error_at));
+  if (scan.over != Over::nothing) {
+    problem.limit = scan.limit;
+    problem.found = scan.limit + 1;
+  }
+  return problem;
 }
 
 std::string_view why_unusable(JsonScan::Found found) noexcept {
@@ -106,8 +130,9 @@ std::string to_string(const Reference& reference) {
   return out;
 }
 
-EventReader::EventReader(const TimeSource& time, const kafka::RecordLimits& limits, std::uint64_t seed)
-    : time_(time), limits_(limits), scanner_(seed), ids_(seed) {}
+EventReader::EventReader(const TimeSource& time, const kafka::RecordLimits& limits, const RandomSource& random,
+                         const JsonLimits& json)
+    : time_(time), limits_(limits), scanner_(draw_hash_key(random), json), ids_(random) {}
 
 std::size_t EventReader::record_bytes(std::size_t key, std::size_t headers_text, std::size_t headers,
                                       std::size_t value) noexcept {
@@ -158,8 +183,7 @@ std::optional<Problem> EventReader::check_body(const EventRoute& route, std::str
   static const std::vector<std::string> nothing;
   scan_ = &scanner_.scan(body, key_in_body ? route.key->path : nothing);
   if (scan_->valid) return std::nullopt;
-  return problem_of(ProblemKind::json_invalid,
-                    std::string(scan_->error) + " at byte " + std::to_string(scan_->error_at));
+  return refused_json(*scan_);
 }
 
 std::optional<Problem> EventReader::find_key(const EventRoute& route, const http::Request& request,

@@ -27,7 +27,8 @@ struct PreparedEvent {
 // Reactor thread only.
 class EventReader {
  public:
-  EventReader(const TimeSource& time, const kafka::RecordLimits& limits, std::uint64_t seed);
+  EventReader(const TimeSource& time, const kafka::RecordLimits& limits, const RandomSource& random,
+              const JsonLimits& json = {});
 
   // `out` is filled, or the reason why the request is refused is returned (with status 4xx).
   std::optional<Problem> read(const EventRoute& route, const http::Request& request, PreparedEvent& out);

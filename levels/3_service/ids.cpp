@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 
 namespace ratchet::service {
 namespace {
@@ -29,10 +30,14 @@ bool is_lower_hex(std::string_view text) noexcept {
 }  // namespace
 
 std::uint64_t Ids::next() noexcept {
-  std::uint64_t z = state_ += 0x9e3779b97f4a7c15;
-  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-  z = (z ^ z >> 27) * 0x94d049bb133111eb;
-  return z ^ z >> 31;
+  if (used_ == drawn_.size()) {
+    random_.fill(drawn_);
+    used_ = 0;
+  }
+  std::uint64_t word;
+  std::memcpy(&word, drawn_.data() + used_, sizeof word);
+  used_ += sizeof word;
+  return word;
 }
 
 std::string_view Ids::uuid7(WallTime now) noexcept {

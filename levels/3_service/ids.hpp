@@ -6,21 +6,26 @@
 #include <string_view>
 
 #include "levels/core/clock.hpp"
+#include "levels/core/random.hpp"
 
 namespace ratchet::service {
 
-// Unguessable it is not: ids are to be unique, nothing else. One thread at a time.
+// A stranger who has seen ids and traces knows nothing of the next: a guessed ce_id, sent first, would make consumers
+// drop the event that bears it. One thread at a time.
 class Ids {
  public:
-  explicit Ids(std::uint64_t seed) noexcept : state_(seed) {}
+  explicit Ids(const RandomSource& random) noexcept : random_(random) {}
 
   // Views are valid until the next call of the same function.
   std::string_view uuid7(WallTime now) noexcept;  // 36 characters; sorts by time, to the millisecond
   std::string_view trace_parent() noexcept;       // a new trace, not sampled
 
  private:
-  std::uint64_t next() noexcept;  // splitmix64
-  std::uint64_t state_;
+  std::uint64_t next() noexcept;
+
+  const RandomSource& random_;
+  std::array<std::uint8_t, 4096> drawn_{};  // at once: a system call for each id would cost more than the id
+  std::size_t used_ = sizeof drawn_;
   std::array<char, 36> uuid_{};
   std::array<char, 55> trace_{};
 };

@@ -2,12 +2,6 @@
 //
 // Strings are skipped eight bytes at a time until something needs a look: a quote, a backslash, a control character,
 // a byte of a longer character.
-//
-// Duplicate keys: the keys of all open objects lie on one stack, each object's at its top end, so an object's keys
-// are one stretch of an array. Up to kLinear keys a new one is compared with each of them (by a 64-bit tag first:
-// length and six bytes). An object that grows larger moves into a hash table shared by all large objects of the
-// text; SipHash, keyed, because bodies come from strangers. Keys with escapes are compared unescaped; these are kept
-// in a side buffer whose addresses follow the text's.
 #include "levels/3_service/json_scan.hpp"
 
 #include <algorithm>
@@ -20,9 +14,7 @@ namespace {
 
 using Found = JsonScan::Found;
 
-constexpr std::size_t kLinear = 32;
 constexpr std::size_t kMostBytes = 0x7fff'ffff;
-constexpr std::size_t kKeepBytes = std::size_t{64} * 1024;  // buffers larger than this are given back after the scan
 
 bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
@@ -77,38 +69,11 @@ std::uint64_t marks(std::uint64_t word) noexcept {
   return (((quote - kOnes) | (backslash - kOnes) | (word - kOnes * 0x20)) | word) & kHigh;
 }
 
-// SipHash-1-3.
-std::uint64_t sip_hash(std::string_view data, std::uint64_t key0, std::uint64_t key1) noexcept {
-  std::uint64_t v0 = key0 ^ 0x736f6d6570736575, v1 = key1 ^ 0x646f72616e646f6d;
-  std::uint64_t v2 = key0 ^ 0x6c7967656e657261, v3 = key1 ^ 0x7465646279746573;
-  const auto round = [&] {
-    v0 += v1, v1 = std::rotl(v1, 13) ^ v0, v0 = std::rotl(v0, 32);
-    v2 += v3, v3 = std::rotl(v3, 16) ^ v2;
-    v0 += v3, v3 = std::rotl(v3, 21) ^ v0;
-    v2 += v1, v1 = std::rotl(v1, 17) ^ v2, v2 = std::rotl(v2, 32);
-  };
-  const auto take = [&](std::uint64_t word) {
-    v3 ^= word;
-    round();
-    v0 ^= word;
-  };
-  std::size_t i = 0;
-  for (; i + 8 <= data.size(); i += 8)
-    take(eight_bytes(data.data() + i));
-  std::uint64_t last = static_cast<std::uint64_t>(data.size()) << 56;
-  for (std::size_t k = 0; i + k < data.size(); k++)
-    last |= std::uint64_t{static_cast<unsigned char>(data[i + k])} << (8 * k);
-  take(last);
-  v2 ^= 0xff;
-  round(), round(), round();
-  return v0 ^ v1 ^ v2 ^ v3;
-}
-
 }  // namespace
 
 class JsonScanner::Inside {
  public:
-  explicit Inside(std::uint64_t seed) noexcept : seed_(seed) {}
+  Inside(const HashKey& key, const JsonLimits& limits) : limits_(limits), names_(key) {}
 
   const JsonScan& scan(std::string_view text, const std::vector<std::string>& path) {
     start(text, path);
@@ -124,49 +89,27 @@ class JsonScanner::Inside {
     }
     if (!result_.valid) result_.found = Found::absent;
     if (result_.found == Found::absent) result_.value.clear();
-    give_back();
+    names_.give_back();
     return result_;
   }
 
  private:
-  struct Key {
-    std::uint64_t tag;
-    std::uint32_t at;  // in the text, or past its end: in unescaped_
-    std::uint32_t size;
-  };
-  struct Slot {                // of the table for large objects
-    std::uint32_t object = 0;  // 0: free
-    std::uint32_t at = 0, size = 0;
-  };
-  struct Object {
-    std::size_t first_key;    // on the stack
-    std::uint32_t large = 0;  // its number in the table, once it is large
-  };
+  using Over = JsonScan::Over;
 
   void start(std::string_view text, const std::vector<std::string>& path) {
     text_ = text;
     p_ = text.data();
     end_ = p_ + text.size();
     path_end_ = path.data() + path.size();
-    keys_.clear();
-    unescaped_.clear();
-    if (large_objects_ > 0) std::fill(table_.begin(), table_.end(), Slot{});
-    large_objects_ = 0;
-    in_table_ = 0;
+    names_.start(text);
+    members_ = 0;
     result_.valid = false;
+    result_.over = Over::nothing;
+    result_.limit = 0;
     result_.error_at = 0;
     result_.error = {};
     result_.found = Found::absent;
     result_.value.clear();
-  }
-
-  void give_back() {
-    if (keys_.capacity() * sizeof(Key) > kKeepBytes) keys_ = {};
-    if (table_.capacity() * sizeof(Slot) > kKeepBytes) {
-      table_ = {};
-      large_objects_ = 0;
-    }
-    if (unescaped_.capacity() > kKeepBytes) unescaped_ = {};
   }
 
   bool fail(std::string_view error, std::size_t at) {
@@ -174,6 +117,12 @@ class JsonScanner::Inside {
     result_.error_at = at;
     return false;
   }
+  bool pass_over(Over what, std::size_t limit, std::string_view error, std::size_t at) {
+    result_.over = what;
+    result_.limit = limit;
+    return fail(error, at);
+  }
+  bool too_deep() { return pass_over(Over::depth, static_cast<std::size_t>(kJsonDepth), "depth over 64", offset()); }
   bool fail(std::string_view error) { return fail(error, offset()); }
   bool unexpected() { return fail(p_ == end_ ? "unexpected end" : "unexpected character"); }
   std::size_t offset() const noexcept { return static_cast<std::size_t>(p_ - text_.data()); }
@@ -260,7 +209,7 @@ class JsonScanner::Inside {
   }
 
   bool array(int depth) {
-    if (depth > kJsonDepth) return fail("depth over 64");
+    if (depth > kJsonDepth) return too_deep();
     ++p_;
     if (next_is(']')) return true;
     do {
@@ -270,23 +219,29 @@ class JsonScanner::Inside {
   }
 
   bool object(int depth, const std::string* wanted) {
-    if (depth > kJsonDepth) return fail("depth over 64");
+    if (depth > kJsonDepth) return too_deep();
     ++p_;
     if (next_is('}')) return true;
-    Object self{keys_.size()};
+    auto self = names_.open();
+    std::size_t members = 0;
     do {
       skip_space();
       const std::size_t key_at = offset();
       if (p_ == end_ || *p_ != '"') return unexpected();
       ++p_;
-      Key key;
-      if (!read_key(key)) return false;
-      if (!add_key(self, key)) return fail("duplicate key", key_at);
+      JsonNames::Name name;
+      if (!read_name(name)) return false;
+      if (!names_.add(self, name)) return fail("duplicate key", key_at);
+      if (++members > limits_.object_members)
+        return pass_over(Over::object_members, limits_.object_members, "an object with more members than the limit",
+                         key_at);
+      if (++members_ > limits_.members)
+        return pass_over(Over::members, limits_.members, "more members than the limit", key_at);
       if (!next_is(':')) return unexpected();
-      const bool on_path = wanted != nullptr && text_of(key.at, key.size) == *wanted;
+      const bool on_path = wanted != nullptr && names_.text_of(name.at, name.size) == *wanted;
       if (!value(depth, on_path ? wanted + 1 : nullptr)) return false;
     } while (next_is(','));
-    keys_.resize(self.first_key);
+    names_.close(self);
     return next_is('}') || unexpected();
   }
 
@@ -364,100 +319,46 @@ class JsonScanner::Inside {
     return true;
   }
 
-  bool read_key(Key& key) {
+  bool read_name(JsonNames::Name& name) {
     const char* from = p_;
-    // Most keys have no escape: find their end first, and copy nothing.
+    // Most names have no escape: find their end first, and copy nothing.
     if (!string(nullptr)) return false;
     const std::string_view raw(from, static_cast<std::size_t>(p_ - from) - 1);
     if (raw.find('\\') == std::string_view::npos) {
-      key.at = static_cast<std::uint32_t>(from - text_.data());
-      key.size = static_cast<std::uint32_t>(raw.size());
+      name.at = static_cast<std::uint32_t>(from - text_.data());
+      name.size = static_cast<std::uint32_t>(raw.size());
     } else {
-      const std::size_t start = unescaped_.size();
+      const std::size_t start = names_.unescaped.size();
       p_ = from;
-      if (!string(&unescaped_)) return false;
-      key.at = static_cast<std::uint32_t>(text_.size() + start);
-      key.size = static_cast<std::uint32_t>(unescaped_.size() - start);
+      if (!string(&names_.unescaped)) return false;
+      name.at = static_cast<std::uint32_t>(text_.size() + start);
+      name.size = static_cast<std::uint32_t>(names_.unescaped.size() - start);
     }
-    const std::string_view text = text_of(key.at, key.size);
+    const std::string_view text = names_.text_of(name.at, name.size);
     std::array<char, 8> head{};
     std::memcpy(head.data(), text.data(), std::min<std::size_t>(text.size(), 6));
-    key.tag = eight_bytes(head.data()) ^ std::uint64_t{key.size} << 48;
+    name.tag = eight_bytes(head.data()) ^ std::uint64_t{name.size} << 48;
     return true;
   }
 
-  std::string_view text_of(std::uint32_t at, std::uint32_t size) const noexcept {
-    return at < text_.size() ? text_.substr(at, size) : std::string_view(unescaped_).substr(at - text_.size(), size);
-  }
-
-  // False: this object has it already.
-  bool add_key(Object& object, const Key& key) {
-    if (object.large != 0) return add_to_table(object.large, key);
-    const std::string_view text = text_of(key.at, key.size);
-    for (std::size_t i = object.first_key; i < keys_.size(); i++) {
-      const Key& other = keys_[i];
-      if (other.tag == key.tag && other.size == key.size && text_of(other.at, other.size) == text) return false;
-    }
-    keys_.push_back(key);
-    if (keys_.size() - object.first_key < kLinear) return true;
-    object.large = ++large_objects_;
-    for (std::size_t i = object.first_key; i < keys_.size(); i++)
-      add_to_table(object.large, keys_[i]);
-    keys_.resize(object.first_key);
-    return true;
-  }
-
-  bool add_to_table(std::uint32_t object, const Key& key) {
-    if (in_table_ * 2 >= table_.size()) grow_table();
-    Slot& slot = find_slot(object, text_of(key.at, key.size));
-    if (slot.object != 0) return false;
-    slot = {object, key.at, key.size};
-    in_table_++;
-    return true;
-  }
-
-  Slot& find_slot(std::uint32_t object, std::string_view text) noexcept {
-    const std::size_t mask = table_.size() - 1;
-    std::size_t i = sip_hash(text, seed_, object) & mask;
-    while (table_[i].object != 0) {
-      if (table_[i].object == object && text_of(table_[i].at, table_[i].size) == text) break;
-      i = (i + 1) & mask;
-    }
-    return table_[i];
-  }
-
-  void grow_table() {
-    std::vector<Slot> old(std::max<std::size_t>(256, table_.size() * 2));
-    old.swap(table_);
-    for (const Slot& slot : old) {
-      if (slot.object != 0) find_slot(slot.object, text_of(slot.at, slot.size)) = slot;
-    }
-  }
-
-  const std::uint64_t seed_;
+  const JsonLimits limits_;
   std::string_view text_;
   const char* p_ = nullptr;
   const char* end_ = nullptr;
   const std::string* path_end_ = nullptr;
-  std::vector<Key> keys_;
-  std::string unescaped_;
-  std::vector<Slot> table_;
-  std::size_t in_table_ = 0;
-  std::uint32_t large_objects_ = 0;
+  JsonNames names_;
+  std::size_t members_ = 0;  // of all objects so far
   JsonScan result_;
 };
 
-JsonScanner::JsonScanner(std::uint64_t seed) : inside_(std::make_unique<Inside>(seed)) {}
+JsonScanner::JsonScanner(const HashKey& key, const JsonLimits& limits)
+    : inside_(std::make_unique<Inside>(key, limits)) {}
 JsonScanner::~JsonScanner() = default;
 JsonScanner::JsonScanner(JsonScanner&&) noexcept = default;
 JsonScanner& JsonScanner::operator=(JsonScanner&&) noexcept = default;
 
 const JsonScan& JsonScanner::scan(std::string_view text, const std::vector<std::string>& path) {
   return inside_->scan(text, path);
-}
-
-JsonScan scan_json(std::string_view text, const std::vector<std::string>& path) {
-  return JsonScanner(0).scan(text, path);
 }
 
 std::size_t utf8_character(std::string_view text) noexcept {

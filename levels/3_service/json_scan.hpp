@@ -9,6 +9,9 @@
 #include <string_view>
 #include <vector>
 
+#include "config/settings.hpp"
+#include "levels/3_service/json_names.hpp"
+
 namespace ratchet::service {
 
 struct JsonScan {
@@ -16,6 +19,8 @@ struct JsonScan {
   bool valid = false;
   std::size_t error_at = 0;  // byte offset of the first mistake
   std::string_view error;    // "unexpected character", "depth over 64", "duplicate key", "invalid UTF-8", ...
+  enum class Over : std::uint8_t { nothing, depth, object_members, members } over = Over::nothing;
+  std::size_t limit = 0;  // that was passed by one, where `over` says so
   Found found = Found::absent;
   std::string value;  // string unescaped, number's lexeme, "true"/"false"
 };
@@ -25,8 +30,8 @@ constexpr int kJsonDepth = 64;  // objects and arrays inside one another
 // Keeps its buffers from text to text: in the common case a scan allocates nothing. One thread at a time.
 class JsonScanner {
  public:
-  // `seed` keys the hash of large objects' keys: unknown to senders, so they cannot make keys collide.
-  explicit JsonScanner(std::uint64_t seed);
+  // `key`: of the hash of large objects' names (json_names.hpp). Drawn for this alone.
+  explicit JsonScanner(const HashKey& key, const JsonLimits& limits = {});
   ~JsonScanner();
   JsonScanner(JsonScanner&&) noexcept;
   JsonScanner& operator=(JsonScanner&&) noexcept;
@@ -39,9 +44,6 @@ class JsonScanner {
   class Inside;
   std::unique_ptr<Inside> inside_;
 };
-
-// The same, once.
-JsonScan scan_json(std::string_view text, const std::vector<std::string>& path);
 
 // Length in bytes of the character that `text` begins with; 0: not UTF-8 (overlong forms, surrogates and what is over
 // U+10FFFF are not).

@@ -19,6 +19,7 @@ constexpr std::array<Row, kProblemKinds> kTable{{
     {ProblemKind::not_found, 404, "not-found", "No such route"},
     {ProblemKind::method_not_allowed, 405, "method-not-allowed", "Method not allowed"},
     {ProblemKind::json_invalid, 400, "json-invalid", "The body is not valid JSON"},
+    {ProblemKind::json_members, 413, "json-members", "The JSON body has too many members"},
     {ProblemKind::cloudevent_invalid, 400, "cloudevent-invalid", "The ce- headers are not a CloudEvent"},
     {ProblemKind::unsupported_media_type, 415, "unsupported-media-type", "Unsupported media type"},
     {ProblemKind::key_missing, 422, "key-missing", "The event has no usable key"},

@@ -18,6 +18,7 @@ enum class ProblemKind : std::uint8_t {
   not_found,
   method_not_allowed,
   json_invalid,        // grammar, UTF-8, depth, duplicate keys
+  json_members,        // more than the limit
   cloudevent_invalid,  // ce- headers
   unsupported_media_type,
   key_missing,  // what the route takes its key from is absent, null, an object or an array

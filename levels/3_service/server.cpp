@@ -34,12 +34,6 @@ constexpr Duration kAliveWithin = seconds(10);  // its loop turns at least once 
 constexpr int kRetryWhenRelayIsBehind = 30;
 constexpr std::string_view kReplayed = "Idempotency-Replayed: true\r\n";
 
-std::uint64_t seed_of(const std::function<double()>& chance) {
-  const auto bits = [&chance] { return static_cast<std::uint64_t>(chance() * 4294967296.0); };
-  const std::uint64_t high = bits();
-  return high << 32 | bits();
-}
-
 std::string milliseconds_text(Duration took) {
   const auto us = std::chrono::duration_cast<std::chrono::microseconds>(took).count();
   const auto fraction = std::to_string(us % 1000);
@@ -173,7 +167,7 @@ Server::Inside::Inside(Parts parts)
       active_(std::make_shared<std::atomic<std::size_t>>(0)),
       routes_(parts_.settings.routes, parts_.outboxes, parts_.metrics),
       no_route_(parts_.metrics, ""),
-      reader_(parts_.time, parts_.record_limits, seed_of(parts_.chance)),
+      reader_(parts_.time, parts_.record_limits, parts_.random, parts_.settings.service.limits.json),
       budget_(routes_.size()) {
   for (std::size_t i = 0; i < kProblemKinds; i++) {
     rejected_[i] = parts_.metrics.rejected(std::string(type_of(static_cast<ProblemKind>(i))));

@@ -13,6 +13,7 @@
 #include "levels/2_broker/level.hpp"
 #include "levels/3_service/kept_port.hpp"
 #include "levels/3_service/routes.hpp"
+#include "levels/core/random.hpp"
 
 namespace ratchet::service {
 
@@ -26,7 +27,8 @@ class Server final : public db::CommitSink {
     const TimeSource& time;
     Log& log;
     Metrics& metrics;
-    std::function<double()> chance;  // uniform in [0, 1); seeds ids and hashes
+    std::function<double()> chance;  // uniform in [0, 1)
+    const RandomSource& random;      // of ids, and of the keys of hashes
     AlarmBoard& alarms;
     KeptPort* port = nullptr;  // null: the socket is the reactor's alone
   };

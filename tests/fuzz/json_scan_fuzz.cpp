@@ -7,7 +7,7 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using Path = std::vector<std::string>;
   static const std::vector<Path> paths{{}, {"a"}, {"a", "b"}, {""}};
-  static ratchet::service::JsonScanner scanner(1);  // kept, as the server keeps it
+  static ratchet::service::JsonScanner scanner({1, 2});  // kept, as the server keeps it
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   for (const Path& path : paths) {
     const auto how = ratchet::tests::disagreement(scanner.scan(text, path), text, path);

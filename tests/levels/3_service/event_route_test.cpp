@@ -5,6 +5,7 @@
 #include "levels/3_service/waiting.hpp"
 #include "tests/levels/3_service/heads.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/made_random.hpp"
 #include "tests/support/manual_time.hpp"
 
 namespace {
@@ -32,7 +33,7 @@ EventRoute route_with(std::optional<Reference> key = std::nullopt) {
 Reference body(std::vector<std::string> path) { return {From::body, "", std::move(path)}; }
 
 struct World {
-  World() { limits.set({}, 1'000'000); }
+  explicit World(const JsonLimits& most = {}) : reader(time, limits, random, most) { limits.set({}, 1'000'000); }
   std::optional<Problem> read(EventRoute of, const MadeRequest& request) {
     route = std::move(of);  // the event has views into it
     return reader.read(route, request.request(), event);
@@ -40,7 +41,8 @@ struct World {
   tests::ManualTime time;
   kafka::RecordLimits limits;
   EventRoute route;
-  EventReader reader{time, limits, 1};
+  tests::MadeRandom random;
+  EventReader reader;
   PreparedEvent event;
 };
 
@@ -158,6 +160,47 @@ TEST_CASE("event_route: JSON is checked where it is claimed, and needed for a ke
   problem = refused(route_with(body({"a"})), {"Content-Type: text/plain", version, id, source, type}, "{\"a\":1}");
   CHECK(problem.status == 415);
   CHECK(problem.detail == "this route takes its key from :body.a, so Content-Type must be JSON");
+}
+
+TEST_CASE("event_route: the key of hashes is 128 bits drawn for it alone, before ids and apart from them") {
+  World world;
+  REQUIRE(world.random.draws().size() == 1);
+  CHECK(world.random.draws()[0].size() == 16);
+  const MadeRequest request("/events/orders", {kJson});
+  for (int i = 0; i < 500; i++)
+    REQUIRE_FALSE(world.read(route_with(), request));
+  REQUIRE(world.random.draws().size() > 2);
+  const auto text_of = [](const std::vector<std::uint8_t>& bytes) { return std::string(bytes.begin(), bytes.end()); };
+  const std::string key = text_of(world.random.draws()[0]);
+  for (std::size_t i = 1; i < world.random.draws().size(); i++) {
+    const std::string draw = text_of(world.random.draws()[i]);
+    CHECK(draw.find(key.substr(0, 8)) == std::string::npos);
+    CHECK(draw.find(key.substr(8)) == std::string::npos);
+  }
+}
+
+TEST_CASE("event_route: too many members are 413 with limit and found") {
+  World world({2, 3});
+  const auto refused = [&](const std::string& text) {
+    const MadeRequest request("/events/orders", {kJson}, text);
+    const auto problem = world.read(route_with(), request);
+    REQUIRE(problem);
+    return *problem;
+  };
+  auto problem = refused(R"({"a":1,"b":2,"c":3})");
+  CHECK(problem.status == 413);
+  CHECK(problem.type == "json-members");
+  CHECK(problem.limit == 2);
+  CHECK(problem.found == 3);
+  CHECK(problem.detail == "an object with more members than the limit at byte 13");
+  problem = refused(R"([{"a":1,"b":2},{"a":1,"b":2}])");
+  CHECK(problem.status == 413);
+  CHECK(problem.limit == 3);
+  CHECK(problem.found == 4);
+  problem = refused(std::string(65, '[') + std::string(65, ']'));
+  CHECK(problem.status == 400);
+  CHECK(problem.limit == 64);
+  CHECK(problem.found == 65);
 }
 
 TEST_CASE("event_route: a record over the topic's limit is 413 with both numbers, at the limit it is taken") {

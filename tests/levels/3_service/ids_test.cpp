@@ -1,16 +1,20 @@
 #include "levels/3_service/ids.hpp"
 
+#include <cstring>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "tests/support/catch.hpp"
+#include "tests/support/made_random.hpp"
 
 using namespace ratchet;
 using namespace ratchet::service;
 using std::chrono::milliseconds;
 
 TEST_CASE("ids: a UUIDv7 carries its time, version and variant, and none comes twice") {
-  Ids ids(1), others(2);
+  const tests::MadeRandom random;
+  Ids ids(random), others(random);
   const WallTime now(milliseconds(1'645'557'742'000));  // RFC 9562, A.6
   std::set<std::string> seen;
   for (int i = 0; i < 10'000; i++) {
@@ -24,6 +28,39 @@ TEST_CASE("ids: a UUIDv7 carries its time, version and variant, and none comes t
     }
   }
   CHECK(std::string(ids.uuid7(now)) < std::string(ids.uuid7(now + milliseconds(1))));
+}
+
+TEST_CASE("ids: each bit that is drawn is used once, so what was seen says nothing of what follows") {
+  const tests::MadeRandom random;
+  Ids ids(random);
+  std::string shown;  // the bits of ids and traces, as hexadecimal digits
+  while (random.draws().size() < 3) {
+    const std::string id(ids.uuid7(WallTime(milliseconds(0))));
+    const std::string trace(ids.trace_parent());
+    shown += id.substr(15, 3) + "/" + id.substr(20, 3) + id.substr(24) + "/" + trace.substr(3, 31) + "/" +
+             trace.substr(36, 15) + "\n";
+  }
+  std::string expected;
+  std::vector<std::uint64_t> words;
+  for (const auto& draw : random.draws()) {
+    for (std::size_t i = 0; i + 8 <= draw.size(); i += 8) {
+      std::uint64_t word;
+      std::memcpy(&word, draw.data() + i, sizeof word);
+      words.push_back(word);
+    }
+  }
+  const auto hex = [](std::uint64_t value, int digits) {
+    std::string out;
+    for (int i = digits - 1; i >= 0; i--)
+      out += "0123456789abcdef"[value >> (4 * i) & 15];
+    return out;
+  };
+  for (std::size_t i = 0; expected.size() < shown.size(); i += 5) {
+    REQUIRE(i + 5 <= words.size());
+    expected += hex(words[i], 3) + "/" + hex(words[i + 1] >> 2, 15) + "/" + hex(words[i + 2], 16) +
+                hex(words[i + 3] >> 4, 15) + "/" + hex(words[i + 4] >> 4, 15) + "\n";
+  }
+  CHECK(shown == expected);
 }
 
 TEST_CASE("ids: times are RFC 3339 with milliseconds, across seconds and days") {
@@ -40,7 +77,8 @@ TEST_CASE("ids: times are RFC 3339 with milliseconds, across seconds and days") 
 }
 
 TEST_CASE("ids: a trace parent that is made is one that is taken") {
-  Ids ids(3);
+  const tests::MadeRandom random;
+  Ids ids(random);
   std::set<std::string> seen;
   for (int i = 0; i < 1000; i++) {
     const std::string made(ids.trace_parent());

@@ -9,9 +9,10 @@ namespace {
 
 using ratchet::service::JsonScan;
 using ratchet::service::JsonScanner;
-using ratchet::service::scan_json;
 using Found = JsonScan::Found;
 using Path = std::vector<std::string>;
+
+JsonScan scan_json(std::string_view text, const Path& path) { return JsonScanner({}).scan(text, path); }
 
 JsonScan refused(std::string_view text) {
   auto scan = scan_json(text, {"a"});
@@ -96,6 +97,8 @@ TEST_CASE("json_scan: 64 levels are read, the 65th is refused") {
   const auto deep = scan_json(repeat("[", 65) + repeat("]", 65), {});
   CHECK(deep.error == "depth over 64");
   CHECK(deep.error_at == 64);
+  CHECK(deep.over == JsonScan::Over::depth);
+  CHECK(deep.limit == 64);
   CHECK(scan_json(repeat("[", 1'000'000), {}).error == "depth over 64");
 }
 
@@ -130,7 +133,7 @@ TEST_CASE("json_scan: the member asked for is lifted out as what it is") {
 }
 
 TEST_CASE("json_scan: duplicates are found in large objects, and nowhere else") {
-  JsonScanner scanner(42);
+  JsonScanner scanner({42, 43});
   for (const int members : {31, 32, 33, 100, 5000}) {
     std::string text = "{";
     for (int i = 0; i < members; i++)
@@ -149,15 +152,46 @@ TEST_CASE("json_scan: duplicates are found in large objects, and nowhere else") 
 }
 
 TEST_CASE("json_scan: nothing is left over from one text to the next") {
-  JsonScanner scanner(7);
+  JsonScanner scanner({7, 8});
   CHECK(scanner.scan(R"({"a":"first"})", {"a"}).value == "first");
   CHECK_FALSE(scanner.scan(R"({"a":"second","x":)", {"a"}).valid);
   CHECK(scanner.scan(R"({"b":1})", {"a"}).found == Found::absent);
   CHECK(scanner.scan(R"({"a":"third"})", {"a"}).value == "third");
 }
 
+TEST_CASE("json_scan: members of one object and of one text are bounded") {
+  using Over = JsonScan::Over;
+  JsonScanner scanner({1, 2}, {3, 5});
+  CHECK(scanner.scan(R"({"a":1,"b":2,"c":3})", {}).valid);
+  CHECK(scanner.scan(R"([{"a":1,"b":2,"c":{"a":1}},{"b":2}])", {}).valid);
+  auto scan = scanner.scan(R"({"a":1,"b":2,"c":3,"d":4})", {"a"});
+  CHECK_FALSE(scan.valid);
+  CHECK(scan.over == Over::object_members);
+  CHECK(scan.limit == 3);
+  CHECK(scan.error == "an object with more members than the limit");
+  CHECK(scan.error_at == 19);
+  CHECK(scan.found == Found::absent);
+  scan = scanner.scan(R"([{"a":1,"b":2},{"a":1,"b":2},{"a":1,"b":2}])", {});
+  CHECK_FALSE(scan.valid);
+  CHECK(scan.over == Over::members);
+  CHECK(scan.limit == 5);
+  CHECK(scan.error == "more members than the limit");
+  CHECK(scan.error_at == 38);
+  CHECK(scanner.scan(R"({"a":1,"a":2})", {}).over == Over::nothing);
+
+  // Refused where the limit is passed, however much follows.
+  JsonScanner usual({1, 2});
+  std::string many = "{";
+  for (int i = 0; i < 98'000; i++)
+    many += "\"" + std::to_string(i) + "\":0,";
+  scan = usual.scan(many + "\"x\":0}", {});
+  CHECK(scan.over == Over::object_members);
+  CHECK(scan.limit == 10'000);
+  CHECK(scan.error_at == many.find("\"10000\""));
+}
+
 TEST_CASE("json_scan: a megabyte of hostile shapes is answered in bounded memory and time") {
-  JsonScanner scanner(7);
+  JsonScanner scanner({7, 8}, {1'000'000, 1'000'000});
   std::string keys = "{";
   for (int i = 0; keys.size() < 1'000'000; i++)
     keys += "\"" + std::to_string(i) + "\":0,";
@@ -256,7 +290,7 @@ std::string mutated(std::string text) {
 }  // namespace
 
 TEST_CASE("json_scan: agrees with nlohmann on generated and on damaged texts") {
-  JsonScanner scanner(99);
+  JsonScanner scanner({99, 100});
   const auto agree = [&](const std::string& text) {
     for (const Path& path : {Path{}, Path{"a"}, Path{"a", "b"}, Path{""}}) {
       const auto how = disagreement(scanner.scan(text, path), text, path);

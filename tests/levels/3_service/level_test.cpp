@@ -8,6 +8,7 @@
 
 #include "levels/1_database/pool.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/made_random.hpp"
 #include "tests/support/raw_http.hpp"
 #include "tests/support/real_time.hpp"
 
@@ -110,6 +111,7 @@ struct House {
   db::Pool pool{PoolSettings{}, {"test", time, log, metrics, alarms, faults, [] { return 0.5; }}};
   db::GroupCommit commits{{pool, time, log, metrics, 1 << 20, 1}};
   kafka::RecordLimits limits;
+  tests::MadeRandom random;
   service::Server server{{settings,
                           health,
                           {{"main", commits, [] { return false; }, [this] { return next_attempt(); }}},
@@ -118,6 +120,7 @@ struct House {
                           log,
                           metrics,
                           [] { return 0.5; },
+                          random,
                           alarms}};
   service::ServiceLevel level{server, health, settings.service.drain, [] { return true; }, level_time, log};
 };

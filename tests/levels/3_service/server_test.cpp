@@ -435,7 +435,8 @@ TEST_CASE("server: a taken port is a failed raise that leaves nothing behind") {
   {
     Health health(gateway.board, gateway.world.time, 503);
     service::Server second({settings, health, {{"main", gateway.committing.commits, [] { return false; }}}, gateway.limits,
-                            gateway.world.time, gateway.world.log, gateway.world.metrics, [] { return 0.5; }, gateway.world.alarms});
+                            gateway.world.time, gateway.world.log, gateway.world.metrics, [] { return 0.5; }, gateway.random,
+                            gateway.world.alarms});
     const auto opened = second.open();
     REQUIRE_FALSE(opened);
     CHECK(opened.error().kind == FaultKind::address_in_use);
@@ -458,7 +459,8 @@ TEST_CASE("server: the access log has one line per request, with its trace, and 
   {
     Log log({LogFormat::text, 6, true}, gateway.world.time, ends[1]);
     service::Server server({settings, gateway.health, {{"main", gateway.committing.commits, [] { return false; }}}, gateway.limits,
-                            gateway.world.time, log, gateway.world.metrics, [] { return 0.5; }, gateway.world.alarms});
+                            gateway.world.time, log, gateway.world.metrics, [] { return 0.5; }, gateway.random,
+                            gateway.world.alarms});
     gateway.server.close();
     gateway.stop_commits(Leave::asked);
     gateway.committing.commits.set_sink(&server);

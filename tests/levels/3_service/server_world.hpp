@@ -7,6 +7,7 @@
 
 #include "levels/3_service/server.hpp"
 #include "tests/levels/1_database/world.hpp"
+#include "tests/support/made_random.hpp"
 #include "tests/support/raw_http.hpp"
 
 namespace ratchet::tests {
@@ -107,6 +108,7 @@ class Gateway {
     if (handlers_fail) throw std::runtime_error("planted");
     return behind;
   }
+  tests::MadeRandom random;
   service::Server server{{settings,
                           health,
                           {{"main", committing.commits, [this] { return is_behind(); }}},
@@ -115,6 +117,7 @@ class Gateway {
                           world.log,
                           world.metrics,
                           [] { return 0.123; },
+                          random,
                           world.alarms}};
   std::uint16_t port = 0;
 };
