@@ -1,4 +1,4 @@
-// The inside of Relay. Included by relay.cpp and relay_session.cpp only.
+// The inside of Relay. Included by relay.cpp, relay_session.cpp and relay_page.cpp only.
 //
 // One thread per start(). It works in sessions: one connection of the pool each, from being lent to its failure or
 // to stop(). In a session it stands by or leads; leading is a loop of read, produce, wait, save. Whatever fails, the
@@ -137,8 +137,12 @@ class Session {
 
   // Before each call to the database; after it.
   void allow();
+  // A connection error ends the session; the caller looks at the outcome of its own statement, too.
   template <class T>
-  Step step(const Result<T, db::SqlError>& result);
+  Step step(const Result<T, db::SqlError>& result) {
+    return result ? Step::go_on : failed(result.error());
+  }
+  Step failed(const db::SqlError& error);
   Step still_ours(const Result<bool, db::SqlError>& result, TimePoint asked);
 
   Relay::Inside& relay_;

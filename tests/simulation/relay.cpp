@@ -11,7 +11,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// As in relay.cpp and relay_session.cpp.
+// As in relay.cpp and relay_page.cpp.
 constexpr auto kAckLook = milliseconds(2);  // there it is woken
 constexpr auto kRetry = milliseconds(250);
 constexpr auto kOutageRest = seconds(2);

@@ -1,6 +1,6 @@
 // The relay of one simulated daemon: the product's Tenure, Window, verdicts and cursor arithmetic, driven by the
 // answers of the simulated database and broker instead of a thread that waits for real ones. The order of steps is
-// that of levels/2_broker/relay_session.cpp.
+// that of levels/2_broker/relay_session.cpp and relay_page.cpp.
 #pragma once
 
 #include <memory>
