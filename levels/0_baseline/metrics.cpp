@@ -7,6 +7,7 @@
 #include <prometheus/text_serializer.h>
 
 #include <mutex>
+#include <utility>
 
 namespace ratchet {
 
@@ -20,6 +21,25 @@ void Gauge::set(double value) const noexcept {
 }
 void Gauge::add(double delta) const noexcept {
   if (inside_ != nullptr) inside_->Increment(delta);
+}
+
+struct MeasuredGauge::Inside {
+  prometheus::Family<prometheus::Gauge>& family;
+  const Labels labels;
+  std::mutex mutex;
+  prometheus::Gauge* series = nullptr;  // with mutex; null: not known
+};
+
+void MeasuredGauge::set(double value) const {
+  if (inside_ == nullptr) return;
+  std::lock_guard lock(inside_->mutex);
+  if (inside_->series == nullptr) inside_->series = &inside_->family.Add(inside_->labels);
+  inside_->series->Set(value);
+}
+void MeasuredGauge::forget() const {
+  if (inside_ == nullptr) return;
+  std::lock_guard lock(inside_->mutex);
+  if (inside_->series != nullptr) inside_->family.Remove(std::exchange(inside_->series, nullptr));
 }
 
 void Histogram::observe(double value) const noexcept {
@@ -42,6 +62,11 @@ Counter Metrics::counter(const std::string& name, const std::string& help, const
 
 Gauge Metrics::gauge(const std::string& name, const std::string& help, const Labels& labels) {
   return Gauge(&prometheus::BuildGauge().Name(name).Help(help).Register(inside_->registry).Add(labels));
+}
+
+MeasuredGauge Metrics::measured(const std::string& name, const std::string& help, const Labels& labels) {
+  auto& family = prometheus::BuildGauge().Name(name).Help(help).Register(inside_->registry);
+  return MeasuredGauge(std::shared_ptr<MeasuredGauge::Inside>(new MeasuredGauge::Inside{family, labels, {}, nullptr}));
 }
 
 Histogram Metrics::histogram(const std::string& name, const std::string& help, const Labels& labels,

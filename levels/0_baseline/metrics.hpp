@@ -39,6 +39,21 @@ class Gauge {
   prometheus::Gauge* inside_;
 };
 
+// A gauge of what is measured, now and then: its series is there only while its value is known. Not measured is absent,
+// never 0.
+class MeasuredGauge {
+ public:
+  MeasuredGauge() = default;  // does nothing
+  void set(double value) const;
+  void forget() const;  // not known any more: the series goes
+
+ private:
+  friend class Metrics;
+  struct Inside;
+  explicit MeasuredGauge(std::shared_ptr<Inside> inside) : inside_(std::move(inside)) {}
+  std::shared_ptr<Inside> inside_;
+};
+
 class Histogram {
  public:
   explicit Histogram(prometheus::Histogram* inside = nullptr) noexcept : inside_(inside) {}
@@ -57,6 +72,7 @@ class Metrics {
   // not for hot paths: keep the handle.
   Counter counter(const std::string& name, const std::string& help, const Labels& labels = {});
   Gauge gauge(const std::string& name, const std::string& help, const Labels& labels = {});
+  MeasuredGauge measured(const std::string& name, const std::string& help, const Labels& labels = {});
   Histogram histogram(const std::string& name, const std::string& help, const Labels& labels,
                       const std::vector<double>& buckets);
 

@@ -46,6 +46,8 @@ Cursor cursor_after(const Cursor& before, const Page& page, std::size_t done);
 struct OutboxStats {
   std::int64_t unpublished_rows = 0;
   double oldest_seconds = 0;
+  double oldest_at =
+      0;  // when the oldest was written, by the server's clock, seconds; without one the time of the look
   std::int64_t bytes = 0;
   std::int64_t dead_letters = 0;
 };
@@ -53,7 +55,7 @@ struct OutboxStats {
 class Outbox {
  public:
   explicit Outbox(Connection& connection);  // prepares nothing yet
-  Result<Nothing, SqlError> prepare();
+  Result<Nothing, SqlError> prepare();      // for all but stats
   Result<std::optional<RelayLease>, SqlError> acquire(const std::string& owner,
                                                       Duration ttl);  // empty: somebody else's
   Result<bool, SqlError> beat(std::int64_t epoch, Duration ttl);      // false: not ours any more
@@ -62,6 +64,7 @@ class Outbox {
   Result<Page, SqlError> read(const Cursor& cursor, int most);  // no rows: nothing new
   Result<std::string, SqlError> reclaim(std::int64_t epoch);    // every few seconds; what it did, for the log
   Result<std::string, SqlError> rotate_idempotency();           // every quarter of an hour or so, by anybody
+  // Waits at most a second for a lock (55P03).
   Result<OutboxStats, SqlError> stats();
   // Moves one row to the dead letters and the cursor past it, in one statement. False: not ours any more. An error with
   // SQLSTATE 53400: the dead letters are full.

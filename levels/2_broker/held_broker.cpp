@@ -225,6 +225,7 @@ std::optional<std::string> HeldBroker::degraded() const {
     if (away_) return away_text(away_->why);
   }
   if (parts_.relay.paused()) return "the relay is paused";
+  if (auto trouble = parts_.relay.trouble()) return trouble;
   if (parts_.relay.behind()) return "the outbox is over its budget";
   return std::nullopt;
 }

@@ -22,27 +22,23 @@ constexpr auto kServerFirst = 250ms;  // the server's own timeout comes before o
 constexpr auto kPatient = 10min;      // see Session::acquire_patiently
 constexpr BackoffSettings kBackoff{100ms, 2s, 10s};
 
-std::string text_of(const db::OutboxStats& stats) {
-  return std::to_string(stats.unpublished_rows) + " rows wait, the oldest for " +
-         std::to_string(static_cast<std::int64_t>(stats.oldest_seconds)) + " s, " +
-         std::to_string(stats.bytes >> 20) + " MiB";
-}
-
 }  // namespace
 
 Relay::Inside::Inside(Parts parts)
-    : parts_(std::move(parts)),
+    : watch_({parts.pool,
+              parts.time,
+              parts.log,
+              parts.metrics,
+              parts.alarms,
+              parts.budget,
+              {parts.tuning.stats, parts.tuning.alarm, parts.tuning.blind}}),
+      parts_(std::move(parts)),
       random_(static_cast<std::minstd_rand::result_type>(std::hash<std::string>{}(parts_.owner))) {
   Metrics& metrics = parts_.metrics;
   const Labels pool{{"pool", parts_.pool.settings().name}};
-  unpublished_ =
-      metrics.gauge("ratchet_outbox_unpublished_rows", "Committed events not yet acknowledged by Kafka", pool);
-  oldest_ =
-      metrics.gauge("ratchet_outbox_oldest_seconds", "Age of the oldest event not yet acknowledged by Kafka", pool);
-  last_publish_ = metrics.gauge("ratchet_relay_last_publish_timestamp_seconds",
-                                "When this instance's relay last had an event acknowledged", pool);
+  last_publish_ = metrics.measured("ratchet_relay_last_publish_timestamp_seconds",
+                                   "When this instance's relay last had an event acknowledged", pool);
   leads_gauge_ = metrics.gauge("ratchet_relay_leads", "1 while this instance's relay holds the lease", pool);
-  dead_ = metrics.gauge("ratchet_dead_letters", "Events in the dead-letter table", pool);
   published_ = metrics.counter("ratchet_relay_published_total", "Events acknowledged by Kafka", pool);
   buried_ = metrics.counter("ratchet_relay_buried_total", "Events put into the dead-letter table", pool);
   retries_ = metrics.counter("ratchet_relay_retries_total", "Pages read and produced again after a failure", pool);
@@ -59,18 +55,23 @@ Result<Nothing> Relay::Inside::start(Producer* producer, Incarnation incarnation
   incarnation_ = incarnation;
   faults_ = &faults;
   course_ = Course::going;
-  finished_ = false;
-  if (producer_ != nullptr) producer_->set_sink(this);
-  auto none = start_thread(thread_, "relay", [this] { run(); });
-  if (!none) return Nothing{};
-  finished_ = true;
-  if (producer_ != nullptr) producer_->set_sink(nullptr);
+  auto none = watch_.start(producer_ != nullptr);
+  if (!none && producer_ == nullptr) return Nothing{};
+  if (!none) {
+    finished_ = false;
+    producer_->set_sink(this);
+    none = start_thread(thread_, "relay", [this] { run(); });
+    if (!none) return Nothing{};
+    finished_ = true;
+    producer_->set_sink(nullptr);
+    watch_.stop();
+  }
   producer_ = nullptr;
   return Fault{kLevel, incarnation, FaultKind::out_of_files, "broker: no thread for the relay: " + *none, now()};
 }
 
 void Relay::Inside::stop(Patience& patience, Leave leave) {
-  if (!thread_.joinable()) return;
+  if (!thread_.joinable()) return watch_.stop();
   {
     std::unique_lock lock(mutex_);
     patience_ = &patience;
@@ -82,7 +83,8 @@ void Relay::Inside::stop(Patience& patience, Leave leave) {
     }
   }
   thread_.join();
-  if (producer_ != nullptr) producer_->set_sink(nullptr);
+  watch_.stop();
+  producer_->set_sink(nullptr);
   producer_ = nullptr;
   patience_ = nullptr;
 }
@@ -101,6 +103,7 @@ void Relay::Inside::pause(bool paused) noexcept {
   } else {
     parts_.alarms.clear("relay.paused");
   }
+  watch_.pause(paused);
   wake();
 }
 
@@ -183,16 +186,22 @@ void Relay::Inside::run() {
 
 bool Relay::Inside::session() {
   auto lease = parts_.pool.lease(now() + kLeaseWait);
-  if (!lease) return false;
-  {
-    std::lock_guard lock(mutex_);
-    connection_ = &**lease;
+  if (!lease) {
+    // A pool that is not connected has an alarm of its own.
+    if (lease.error() == db::LeaseError::timed_out) watch_.hindered(no_connection(parts_.pool));
+    return false;
   }
+  work_on(&**lease);
   Session(*this, *lease).run();
   lead(false);
-  std::lock_guard lock(mutex_);
-  connection_ = nullptr;
+  work_on(nullptr);
   return true;
+}
+
+void Relay::Inside::work_on(db::Connection* connection) {
+  watch_.works_on(connection);
+  std::lock_guard lock(mutex_);
+  connection_ = connection;
 }
 
 double Relay::Inside::chance() { return std::uniform_real_distribution<double>(0, 1)(random_); }
@@ -204,31 +213,6 @@ void Relay::Inside::lead(bool leads) {
 
 void Relay::Inside::report(FaultKind kind, std::string text) {
   faults_->report({kLevel, incarnation_, kind, "broker: " + std::move(text), now()});
-}
-
-void Relay::Inside::judge_budget(const db::OutboxStats& stats) {
-  unpublished_.set(static_cast<double>(stats.unpublished_rows));
-  oldest_.set(stats.oldest_seconds);
-  dead_.set(static_cast<double>(stats.dead_letters));
-  if (stats.dead_letters > 0) {
-    parts_.alarms.set(alarm_id("dead-letters"), std::to_string(stats.dead_letters) + " events could not be published",
-                      "Kafka refused them for good: look at ratchet.dead_letter, then replay or discard them.");
-  } else {
-    parts_.alarms.clear(alarm_id("dead-letters"));
-  }
-  const OutboxSettings& budget = parts_.budget;
-  // Back only when well below: a service that opens and closes at the edge helps nobody.
-  double most = behind_ ? 0.9 : 1.0;
-  bool over = static_cast<double>(stats.unpublished_rows) > most * static_cast<double>(budget.max_rows) ||
-              static_cast<double>(stats.bytes) > most * static_cast<double>(budget.max_bytes) ||
-              stats.oldest_seconds > most * static_cast<double>(budget.max_age.count());
-  behind_ = over;
-  if (over) {
-    parts_.alarms.set(alarm_id("outbox.behind"), "the outbox is over its budget: " + text_of(stats),
-                      "Event routes answer 503 until it is down by a tenth. Is Kafka slow, is the relay paused?");
-  } else {
-    parts_.alarms.clear(alarm_id("outbox.behind"));
-  }
 }
 
 // ---- relay -------------------------------------------------------------------------------------------------------
@@ -247,6 +231,7 @@ void Relay::pause(bool paused) noexcept { inside_->pause(paused); }
 const std::string& Relay::pool() const noexcept { return inside_->pool(); }
 bool Relay::leads() const noexcept { return inside_->leads_; }
 bool Relay::paused() const noexcept { return inside_->paused_; }
-bool Relay::behind() const noexcept { return inside_->behind_; }
+bool Relay::behind() const noexcept { return inside_->watch_.behind(); }
+std::optional<std::string> Relay::trouble() const { return inside_->watch_.trouble(); }
 
 }  // namespace ratchet::kafka

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "levels/0_baseline/alarm_board.hpp"
@@ -33,8 +34,10 @@ struct RelayTuning {
   Duration unacknowledged = std::chrono::seconds(10);   // the oldest record: then the broker is lost
   Duration reclaim = std::chrono::seconds(2);
   Duration rotate = std::chrono::seconds(60);  // the idempotency ring
-  Duration stats = std::chrono::seconds(1);
-  int page = 1000;  // rows; at most Window::kMost
+  Duration stats = std::chrono::seconds(1);    // a look at what waits
+  Duration alarm = std::chrono::seconds(10);   // without progress, or without a look
+  Duration blind = std::chrono::seconds(60);   // without a look: the outbox counts as over its budget
+  int page = 1000;                             // rows; at most Window::kMost
 };
 
 class Relay {
@@ -65,8 +68,10 @@ class Relay {
   const std::string& pool() const noexcept;  // the outbox is there
   bool leads() const noexcept;
   bool paused() const noexcept;
-  // Unpublished age, rows or bytes are over the budget: event routes answer 503. Any thread.
+  // Unpublished age, rows or bytes are over the budget, or not known for too long: event routes answer 503. Any thread.
   bool behind() const noexcept;
+  // Nothing is published, or how much waits is not known: one line. Any thread.
+  std::optional<std::string> trouble() const;
 
  private:
   class Inside;

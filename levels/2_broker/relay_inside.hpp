@@ -1,8 +1,9 @@
 // The inside of Relay. Included by relay.cpp, relay_session.cpp and relay_page.cpp only.
 //
-// One thread per start(). It works in sessions: one connection of the pool each, from being lent to its failure or
-// to stop(). In a session it stands by or leads; leading is a loop of read, produce, wait, save. Whatever fails, the
-// session ends, what it knew is forgotten, and the next one takes the cursor from the database again.
+// One thread per start(), and the OutboxWatch's. It works in sessions: one connection of the pool each, from being lent
+// to its failure or to stop(). In a session it stands by or leads; leading is a loop of read, produce, wait, save.
+// Whatever fails, the session ends, what it knew is forgotten, and the next one takes the cursor from the database
+// again.
 #pragma once
 
 #include <array>
@@ -12,6 +13,7 @@
 #include <random>
 #include <thread>
 
+#include "levels/2_broker/outbox_watch.hpp"
 #include "levels/2_broker/record_headers.hpp"
 #include "levels/2_broker/relay.hpp"
 #include "levels/2_broker/tenure.hpp"
@@ -34,7 +36,8 @@ class Relay::Inside final : public DeliverySink {
   void delivered(const Delivery& delivery) override;
 
   const std::string& pool() const noexcept { return parts_.pool.settings().name; }
-  std::atomic<bool> leads_{false}, paused_{false}, behind_{false};
+  std::atomic<bool> leads_{false}, paused_{false};
+  OutboxWatch watch_;
 
  private:
   friend class Session;
@@ -65,7 +68,7 @@ class Relay::Inside final : public DeliverySink {
 
   void lead(bool leads);
   void report(FaultKind kind, std::string text);
-  void judge_budget(const db::OutboxStats& stats);
+  void work_on(db::Connection* connection);
 
   Parts parts_;
   std::minstd_rand random_;
@@ -88,7 +91,8 @@ class Relay::Inside final : public DeliverySink {
   db::Connection* connection_ = nullptr;  // with mutex_: for stop() to cut
   Patience* patience_ = nullptr;          // of stop(); set before course_ changes, valid until the thread has ended
 
-  Gauge unpublished_, oldest_, last_publish_, leads_gauge_, dead_;
+  MeasuredGauge last_publish_;
+  Gauge leads_gauge_;
   Counter published_, buried_, retries_;
 };
 
@@ -106,9 +110,9 @@ class Session {
     old,     // the connection has reached its age
   };
 
+  void work();
   Result<std::optional<db::RelayLease>, db::SqlError> acquire();
   Result<std::optional<db::RelayLease>, db::SqlError> acquire_patiently();
-  void measure();
   bool stand_by();
   void begin(const db::RelayLease& lease, TimePoint asked);
   Step lead();
@@ -118,7 +122,7 @@ class Session {
   Step minor_duties(TimePoint now);
   Step keep_lease();
   Step save();
-  Step look_at_stats(TimePoint now);
+  Step lend_a_look();
   Step publish(const db::Page& page);
   Step wave(const db::Page& page, std::size_t& sent);
   Step produce(const db::Page& page, std::size_t& sent);
@@ -128,7 +132,6 @@ class Session {
   Step bury(const db::Page& page, const Window::Failure& failure);
   Step outage(const Window::Failure& failure, const db::OutboxRow& row);
   Step again(const Window::Failure& failure);
-  void progress();
   bool may_produce() const;
   bool too_old();
   void gather(std::size_t rows);
@@ -137,25 +140,25 @@ class Session {
 
   // Before each call to the database; after it.
   void allow();
-  // A connection error ends the session; the caller looks at the outcome of its own statement, too.
+  // A connection error ends the session; the caller looks at the outcome of its own statement, too. `doing`, for
+  // people: "reading the outbox".
   template <class T>
-  Step step(const Result<T, db::SqlError>& result) {
-    return result ? Step::go_on : failed(result.error());
+  Step step(std::string_view doing, const Result<T, db::SqlError>& result) {
+    return result ? Step::go_on : failed(doing, result.error());
   }
-  Step failed(const db::SqlError& error);
-  Step still_ours(const Result<bool, db::SqlError>& result, TimePoint asked);
+  Step failed(std::string_view doing, const db::SqlError& error);
+  Step still_ours(std::string_view doing, const Result<bool, db::SqlError>& result, TimePoint asked);
 
   Relay::Inside& relay_;
   const RelayTuning& tuning_;
   db::Lease& lease_;
   db::Outbox outbox_;
-  Producer* producer_;  // null: only measures
+  Producer* producer_;
 
   Tenure tenure_;
   TimePoint read_at_{}, read_before_{};
-  TimePoint reclaim_at_{}, rotate_at_{}, stats_at_{};
+  TimePoint reclaim_at_{}, rotate_at_{};
   Duration poll_{};
-  std::optional<TimePoint> failing_since_;
   std::size_t row_bytes_ = 0;  // on average, lately
   int grown_ = 0;              // rows of a page, growing from little
   HeaderReader header_reader_;

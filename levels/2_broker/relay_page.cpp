@@ -15,10 +15,10 @@ constexpr std::size_t kPageBytes = std::size_t{8} * 1024 * 1024;  // of one page
 constexpr auto kAckLook = 50ms;
 constexpr auto kRoomLook = 10ms;
 constexpr auto kRetry = 250ms;
-constexpr auto kOutageRest = 2s;  // until the ladder takes the level down
-constexpr auto kStuck = 10s;
+constexpr auto kOutageRest = 2s;   // until the ladder takes the level down
 constexpr int kBadHeaders = -186;  // _INVALID_ARG
 constexpr std::string_view kDeadLettersFull = "53400";
+constexpr std::string_view kFullRemedy = "Replay or discard dead letters; nothing is ever dropped by itself.";
 
 }  // namespace
 
@@ -31,7 +31,7 @@ Session::Step Session::round() {
   read_before_ = std::exchange(read_at_, relay_.now());
   allow();
   auto page = outbox_.read(tenure_.done(), page_rows());
-  if (Step done = step(page); done != Step::go_on) return done;
+  if (Step done = step("reading the outbox", page); done != Step::go_on) return done;
   if (!page->rows.empty()) {
     poll_ = tuning_.poll_least;
     adapt(*page);
@@ -40,6 +40,7 @@ Session::Step Session::round() {
     return done;
   }
   if (tenure_.pass(*page)) return Step::go_on;
+  relay_.watch_.found_none();
   relay_.idle(read_at_ + poll_);
   poll_ = std::min<Duration>(poll_ * 3 / 2, tuning_.poll_most);
   return Step::go_on;
@@ -158,7 +159,6 @@ Session::Step Session::settle(const db::Page& page) {
   if (acknowledged > 0) {
     relay_.published_.add(static_cast<double>(acknowledged));
     relay_.last_publish_.set(std::chrono::duration<double>(relay_.parts_.time.wall().time_since_epoch()).count());
-    progress();
   }
   const bool required = failure && producer_->requires_topic(page.rows[failure->index].topic);
   switch (tenure_.settle(page, acknowledged, failure, required)) {
@@ -177,12 +177,6 @@ Session::Step Session::settle(const db::Page& page) {
   return again(*failure);
 }
 
-void Session::progress() {
-  if (!failing_since_) return;
-  failing_since_.reset();
-  relay_.parts_.alarms.clear(relay_.alarm_id("relay.stuck"));
-}
-
 // ---- what went wrong ---------------------------------------------------------------------------------------------
 
 void Session::tell_refused(const db::Page& page, const Window::Failure& failure) {
@@ -198,17 +192,18 @@ Session::Step Session::bury(const db::Page& page, const Window::Failure& failure
   auto buried = outbox_.bury(tenure_.epoch(), tuning_.ttl, page.after, row, std::to_string(failure.code), failure.text);
   if (!buried && buried.error().sqlstate == kDeadLettersFull) {
     relay_.parts_.alarms.set(relay_.alarm_id("dead-letters.full"),
-                             "the dead letters are full: the relay waits, nothing is published",
-                             "Replay or discard dead letters; nothing is ever dropped by itself.");
+                             "the dead letters are full: the relay waits, nothing is published", kFullRemedy);
+    relay_.watch_.hindered({"the dead letters are full", std::string(kFullRemedy), false, true});
     relay_.rest(relay_.now() + kOutageRest);
     return Step::go_on;
   }
-  if (Step done = still_ours(buried, asked); done != Step::go_on) return done;
+  if (Step done = still_ours("putting an event into the dead letters", buried, asked); done != Step::go_on) return done;
   relay_.parts_.alarms.clear(relay_.alarm_id("dead-letters.full"));
   tenure_.buried(page, asked);
-  stats_at_ = asked;  // the alarm comes at once
   relay_.buried_.add();
-  progress();
+  relay_.watch_.carried();
+  relay_.watch_.buried("topic \"" + row.topic + "\": " + failure.text);
+  relay_.watch_.look_soon();  // the alarm comes at once
   relay_.parts_.log.error("relay: event put into the dead letters",
                           {{"topic", row.topic}, {"seq", std::to_string(row.seq)}, {"reason", failure.text}});
   return Step::go_on;
@@ -223,15 +218,11 @@ Session::Step Session::outage(const Window::Failure& failure, const db::OutboxRo
 }
 
 Session::Step Session::again(const Window::Failure& failure) {
-  TimePoint now = relay_.now();
   relay_.retries_.add();
   relay_.parts_.log.info("relay: page not taken, again", {{"reason", failure.text}});
-  if (!failing_since_) failing_since_ = now;
-  if (now - *failing_since_ >= kStuck) {
-    relay_.parts_.alarms.set(relay_.alarm_id("relay.stuck"), "the relay makes no progress: " + failure.text,
-                             "Kafka refuses the oldest event again and again; see its own log.");
-  }
-  relay_.rest(now + kRetry);
+  relay_.watch_.hindered(
+      {"Kafka refuses the oldest event again and again: " + failure.text, "See the brokers' own log for why."});
+  relay_.rest(relay_.now() + kRetry);
   return Step::go_on;
 }
 

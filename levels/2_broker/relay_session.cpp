@@ -9,7 +9,14 @@ using namespace std::chrono_literals;
 
 constexpr int kFirstPage = 64;
 constexpr std::string_view kCanceled = "57014";  // by statement_timeout
+constexpr std::string_view kLocked = "55P03";    // by lock_timeout
 constexpr std::string_view kRewriting = "relay.rewriting";
+constexpr std::string_view kRewritten =
+    "After a restore into another cluster the backlog is rewritten once: wait. Else look for a transaction that holds "
+    "ratchet.relay.";
+constexpr std::string_view kContested =
+    "If this repeats, something else writes to ratchet.relay, or its functions were changed: put back what `ratchetd "
+    "migrate` made there.";
 
 }  // namespace
 
@@ -21,19 +28,30 @@ Session::Session(Relay::Inside& relay, db::Lease& lease)
       producer_(relay.producer_),
       tenure_({tuning_.ttl, tuning_.beat, tuning_.save}),
       poll_(tuning_.poll_least) {
-  stats_at_ = rotate_at_ = relay_.now();
+  rotate_at_ = relay_.now();
 }
 
+// A lock that is not to be had ends a call before the server's own bound does, so that the two can be told apart.
 void Session::run() {
+  const auto lock_ms =
+      std::chrono::duration_cast<milliseconds>(relay_.parts_.pool.settings().statement).count() * 4 / 5;
   allow();
-  if (step(outbox_.prepare()) != Step::go_on) return;
-  if (producer_ == nullptr) return measure();
+  if (step("preparing its statements", lease_->exec("set lock_timeout = " + std::to_string(lock_ms))) != Step::go_on)
+    return;
+  allow();
+  if (step("preparing its statements", outbox_.prepare()) == Step::go_on) work();
+  allow();
+  if (!lease_->exec("reset lock_timeout")) lease_->cut();
+}
+
+void Session::work() {
   bool said = false;
   while (relay_.going() && !lease_.old()) {
     TimePoint asked = relay_.now();
     auto got = acquire();
-    if (step(got) != Step::go_on) return;
+    if (step("getting the lease", got) != Step::go_on) return;
     if (!*got) {
+      relay_.watch_.stands_by();
       if (!said) relay_.parts_.log.info("relay: stands by, another instance leads");
       said = true;
       if (!stand_by()) return;
@@ -44,13 +62,17 @@ void Session::run() {
     Step end = lead();
     relay_.lead(false);
     if (end == Step::failed || end == Step::old) return;
-    if (end == Step::lost) relay_.parts_.log.warning("relay: the lease went to another instance");
+    if (end != Step::lost) continue;
+    relay_.parts_.log.warning("relay: the lease went to another instance");
+    relay_.watch_.hindered({"its lease was taken away", std::string(kContested)});
+    relay_.rest(relay_.now() + tuning_.standby);
   }
 }
 
 // After a restore into another cluster the lease comes with a rewrite of everything left, in that one statement: with
 // a large backlog it takes minutes, and cut off after the usual seconds it would never end. So a lease not to be had in
-// the usual time is asked for once more, with patience. A database that merely hangs is the probe's business.
+// the usual time is asked for once more, with patience; one that is locked (55P03) is not. A database that merely hangs
+// is the probe's business.
 Result<std::optional<db::RelayLease>, db::SqlError> Session::acquire() {
   if (!relay_.patient_) {
     allow();
@@ -67,28 +89,28 @@ Result<std::optional<db::RelayLease>, db::SqlError> Session::acquire() {
 
 Result<std::optional<db::RelayLease>, db::SqlError> Session::acquire_patiently() {
   relay_.parts_.log.notice("relay: the lease takes long to get, waits up to ten minutes");
-  relay_.parts_.alarms.set(relay_.alarm_id(kRewriting),
-                           "the relay has no lease yet: its row is locked, or the backlog is being rewritten",
-                           "After a restore into another cluster the backlog is rewritten once: wait. Else look for a "
-                           "transaction that holds ratchet.relay.");
+  constexpr std::string_view kText = "the relay has no lease yet: its row is locked, or the backlog is being rewritten";
+  relay_.parts_.alarms.set(relay_.alarm_id(kRewriting), kText, kRewritten);
+  relay_.watch_.hindered({std::string(kText), std::string(kRewritten), true, true});
   allow();
   if (auto set = lease_->exec("set statement_timeout = '10min'"); !set) return std::move(set).error();
   lease_.allow_until(relay_.patient_until());
   auto got = outbox_.acquire(relay_.parts_.owner, tuning_.ttl);
   allow();
   if (auto reset = lease_->exec("reset statement_timeout"); !reset) return std::move(reset).error();
-  relay_.patient_ = !got;
+  relay_.patient_ = !got && got.error().sqlstate != kLocked;
   return got;
 }
 
-Session::Step Session::failed(const db::SqlError& error) {
+Session::Step Session::failed(std::string_view doing, const db::SqlError& error) {
   relay_.parts_.pool.report(error);
+  relay_.watch_.hindered(hindrance(doing, error));
   relay_.parts_.log.warning("relay: the database did not do it", {{"reason", error.text}});
   return Step::failed;
 }
 
-Session::Step Session::still_ours(const Result<bool, db::SqlError>& result, TimePoint asked) {
-  if (Step done = step(result); done != Step::go_on) return done;
+Session::Step Session::still_ours(std::string_view doing, const Result<bool, db::SqlError>& result, TimePoint asked) {
+  if (Step done = step(doing, result); done != Step::go_on) return done;
   if (!*result) return Step::lost;
   tenure_.renewed(asked);
   return Step::go_on;
@@ -96,18 +118,10 @@ Session::Step Session::still_ours(const Result<bool, db::SqlError>& result, Time
 
 void Session::allow() { lease_.allow_until(relay_.call_until()); }
 
-void Session::measure() {
-  while (relay_.going() && !lease_.old()) {
-    if (look_at_stats(relay_.now()) != Step::go_on) return;
-    relay_.rest(stats_at_);
-  }
-}
-
 bool Session::stand_by() {
-  TimePoint now = relay_.now();
-  if (look_at_stats(now) != Step::go_on) return false;
+  if (lend_a_look() != Step::go_on) return false;
   auto share = std::chrono::duration_cast<Duration>(tuning_.standby * (1 + relay_.chance()));
-  relay_.rest(now + share);
+  relay_.rest(relay_.now() + share);
   return true;
 }
 
@@ -115,11 +129,9 @@ void Session::begin(const db::RelayLease& lease, TimePoint asked) {
   tenure_.begin(lease, asked);
   reclaim_at_ = asked + tuning_.reclaim;
   read_at_ = {};
-  failing_since_.reset();
   grown_ = kFirstPage;
   row_bytes_ = 0;
-  relay_.parts_.alarms.clear(relay_.alarm_id("relay.stuck"));  // of an earlier session
-  relay_.parts_.alarms.clear(relay_.alarm_id("dead-letters.full"));
+  relay_.parts_.alarms.clear(relay_.alarm_id("dead-letters.full"));  // of an earlier session
   relay_.lead(true);
   relay_.parts_.log.notice("relay: leads", {{"epoch", std::to_string(tenure_.epoch())}});
   if (lease.republished > 0) {
@@ -144,7 +156,7 @@ Session::Step Session::leave() {
   if (Step done = save(); done != Step::go_on) return done;
   allow();
   auto released = outbox_.release(tenure_.epoch());
-  if (step(released) == Step::go_on) relay_.parts_.log.info("relay: lease released");
+  if (step("releasing the lease", released) == Step::go_on) relay_.parts_.log.info("relay: lease released");
   return Step::go_on;
 }
 
@@ -154,8 +166,10 @@ Session::Step Session::save() {
   if (!tenure_.unsaved()) return Step::go_on;
   TimePoint asked = relay_.now();
   allow();
-  Step done = still_ours(outbox_.advance(tenure_.epoch(), tuning_.ttl, tenure_.done()), asked);
-  if (done == Step::go_on) tenure_.saved(asked);
+  Step done = still_ours("moving the cursor", outbox_.advance(tenure_.epoch(), tuning_.ttl, tenure_.done()), asked);
+  if (done != Step::go_on) return done;
+  tenure_.saved(asked);
+  relay_.watch_.carried();
   return done;
 }
 
@@ -163,7 +177,7 @@ Session::Step Session::keep_lease() {
   TimePoint asked = relay_.now();
   if (asked < tenure_.beat_at()) return Step::go_on;
   allow();
-  return still_ours(outbox_.beat(tenure_.epoch(), tuning_.ttl), asked);
+  return still_ours("keeping the lease", outbox_.beat(tenure_.epoch(), tuning_.ttl), asked);
 }
 
 Session::Step Session::housekeeping() {
@@ -195,22 +209,17 @@ Session::Step Session::minor_duties(TimePoint now) {
     allow();
     if (harmless(outbox_.rotate_idempotency(), "relay: rotates idempotency") == Step::failed) return Step::failed;
   }
-  return look_at_stats(now);
+  return lend_a_look();
 }
 
-Session::Step Session::look_at_stats(TimePoint now) {
-  if (now < stats_at_) return Step::go_on;
+// Where the pool has no connection to spare for measuring.
+Session::Step Session::lend_a_look() {
+  if (!relay_.watch_.wants_look()) return Step::go_on;
+  const TimePoint begun = relay_.now();
   allow();
   auto stats = outbox_.stats();
-  // Looking must not become the load: at most a twentieth of the time.
-  TimePoint after = relay_.now();
-  stats_at_ = after + std::max<Duration>(tuning_.stats, 20 * (after - now));
-  if (!stats) {
-    relay_.parts_.log.info("relay: outbox not measured", {{"reason", stats.error().text}});
-    return stats.error().kind == db::SqlError::Kind::lost ? Step::failed : Step::go_on;
-  }
-  relay_.judge_budget(*stats);
-  return Step::go_on;
+  relay_.watch_.looked(stats, relay_.now() - begun);
+  return !stats && stats.error().kind == db::SqlError::Kind::lost ? Step::failed : Step::go_on;
 }
 
 bool Session::may_produce() const { return tenure_.may_produce(relay_.now()) && !relay_.hurried(); }

@@ -299,7 +299,8 @@ std::optional<Problem> Server::Inside::too_much(const Route& route) {
   const Outbox* const outbox = route.usable();
   if (outbox == nullptr) return not_connected(route);
   if (outbox->behind()) {
-    return with_retry(problem_of(ProblemKind::outbox_budget, "nothing was stored: publishing is too far behind"),
+    return with_retry(problem_of(ProblemKind::outbox_budget,
+                                 "nothing was stored: publishing is too far behind, or how far is not known"),
                       kRetryWhenRelayIsBehind);
   }
   return std::nullopt;

@@ -175,6 +175,8 @@ def test_ops_pages(daemon):
         assert status == 200 and json.loads(body) is not None, page
     levels = daemon.levels()
     assert [entry["level"] for entry in levels["levels"]] == [0, 1, 2, 3] and levels["held"] == levels["ceiling"] == 3 and levels["doing"] == "serving"
+    assert daemon.post("/events/orders", GOOD)[0] == 202
+    wait_for("it is published", lambda: daemon.metric("ratchet_relay_last_publish_timestamp_seconds"))  # what was not measured is absent
     for name in ("ratchet_level", "ratchet_level_transitions_total", "ratchet_outbox_unpublished_rows", "ratchet_outbox_oldest_seconds",
                  "ratchet_relay_last_publish_timestamp_seconds", "ratchet_relay_published_total", "ratchet_dead_letters", "http_server_active_requests"):
         assert daemon.metric(name) is not None, name

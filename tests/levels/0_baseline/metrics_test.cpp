@@ -51,6 +51,22 @@ TEST_CASE("metrics: a refresher runs before each rendering and may ask for serie
   CHECK(metrics.render().find("read 2\n") != std::string::npos);
 }
 
+TEST_CASE("metrics: what was not measured is absent, and absent again once it is not known any more") {
+  Metrics metrics;
+  const MeasuredGauge rows = metrics.measured("rows", "Rows", {{"pool", "main"}});
+  CHECK(metrics.render().find("rows") == std::string::npos);
+  rows.set(0);
+  CHECK(metrics.render().find("# TYPE rows gauge\nrows{pool=\"main\"} 0\n") != std::string::npos);
+  const MeasuredGauge copy = rows;
+  copy.set(7);
+  CHECK(metrics.render().find("rows{pool=\"main\"} 7\n") != std::string::npos);
+  rows.forget();
+  rows.forget();
+  CHECK(metrics.render().find("rows") == std::string::npos);
+  copy.set(2);
+  CHECK(metrics.render().find("rows{pool=\"main\"} 2\n") != std::string::npos);
+}
+
 TEST_CASE("metrics: nothing is lost between threads") {
   Metrics metrics;
   std::vector<std::thread> threads;
@@ -69,6 +85,8 @@ TEST_CASE("metrics: nothing is lost between threads") {
 TEST_CASE("metrics: a handle that was never made does nothing") {
   Counter().add();
   Gauge().set(1);
+  MeasuredGauge().set(1);
+  MeasuredGauge().forget();
   Histogram().observe(1);
   CHECK(Counter().value() == 0);
 }
