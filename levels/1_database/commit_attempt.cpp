@@ -6,23 +6,13 @@
 #include <cmath>
 #include <utility>
 
+#include "levels/1_database/blame.hpp"
+
 namespace ratchet::db {
 namespace {
 
 const std::string append_name = "ratchet_append";
 constexpr int kRepeats = 3;  // of a statement that lost a race, at once
-
-// The key's bucket ended meanwhile, or a deadlock was resolved against us.
-bool lost_a_race(const SqlError& error) { return error.sqlstate == "40001" || error.sqlstate == "40P01"; }
-
-// No row's fault, so trying parts would fail each time: connection, authorisation, catalogue, resources, operator.
-bool is_environment(const SqlError& error) {
-  static constexpr std::array<std::string_view, 11> kClasses = {"08", "25", "28", "3D", "3F", "42",
-                                                                "53", "57", "58", "F0", "55"};
-  if (error.kind == SqlError::Kind::lost) return true;
-  if (error.sqlstate == "55P03") return false;  // a key in flight elsewhere
-  return std::any_of(kClasses.begin(), kClasses.end(), [&](auto c) { return error.sqlstate.starts_with(c); });
-}
 
 std::size_t part_of(std::size_t rows) {
   return rows <= 8 ? 1 : static_cast<std::size_t>(std::ceil(std::sqrt(static_cast<double>(rows))));
@@ -98,16 +88,31 @@ bool CommitAttempt::call(Batch& rows, std::size_t first, CommitOutcomes& outcome
       return true;
     }
     last_error_ = found.error();
-    if (is_environment(*last_error_)) {
+    if (last_error_->kind == SqlError::Kind::lost) {
       environment_ = last_error_;
-      if (lost()) {
-        for (std::size_t i = 0; i < rows.rows(); ++i)
-          outcomes.set(first + i, Committed::outcome_unknown);
-      }
+      for (std::size_t i = 0; i < rows.rows(); ++i)
+        outcomes.set(first + i, Committed::outcome_unknown);
       return false;
     }
-    if (!lost_a_race(*last_error_) || repeat == kRepeats || parts_.give_up()) return false;
+    if (ends_here(*last_error_)) return false;
+    if (blame(*last_error_) != Blame::race || repeat == kRepeats || parts_.give_up()) return false;
   }
+}
+
+// No row's fault, so trying parts would fail each time.
+bool CommitAttempt::ends_here(const SqlError& error) {
+  const Blame whose = blame(error);
+  if (whose == Blame::server) environment_ = error;
+  if (whose != Blame::unclear) return environment_.has_value();
+  constexpr Parameter kNothing{"{}", false, false};
+  std::array<Parameter, Batch::kColumns> nothing;
+  nothing.fill(kNothing);
+  parts_.lease.allow_until(parts_.time.now() + parts_.patience);
+  auto without_rows = parts_.lease->exec_prepared(append_name, nothing);
+  if (without_rows) return false;
+  environment_ = std::move(without_rows).error();
+  if (environment_->kind == SqlError::Kind::said && blame(*environment_) == Blame::unclear) broken_ = environment_;
+  return true;
 }
 
 void CommitAttempt::take_duplicates(const Rows& found, const Batch& rows, std::size_t first, CommitOutcomes& outcomes) {
@@ -127,12 +132,18 @@ void CommitAttempt::take_duplicates(const Rows& found, const Batch& rows, std::s
 }
 
 void CommitAttempt::refuse(const SqlError& error, bool keyed, std::size_t row, CommitOutcomes& outcomes) {
-  if (lost_a_race(error)) return;  // again and again: nothing stored
-  if (error.sqlstate == "55P03") {
-    if (keyed) outcomes.set(row, Committed::in_progress);
-    return;  // without a key the lock is somebody's on the table
+  switch (blame(error)) {
+    case Blame::race:  // again and again: nothing stored
+    case Blame::server:
+      return;
+    case Blame::key_in_flight:
+      if (keyed) outcomes.set(row, Committed::in_progress);
+      return;
+    case Blame::row:
+    case Blame::unclear:
+      if (!may_pass_by_itself(error)) outcomes.set(row, Committed::refused, error.sqlstate + " " + error.text);
+      return;
   }
-  outcomes.set(row, Committed::refused, error.sqlstate + " " + error.text);
 }
 
 void CommitAttempt::in_parts(const Batch& batch, std::size_t size, std::size_t first, CommitOutcomes& outcomes) {

@@ -48,16 +48,19 @@ class CommitAttempt {
   bool lost() const noexcept { return environment_ && environment_->kind == SqlError::Kind::lost; }
   const std::optional<SqlError>& first_error() const noexcept { return first_error_; }  // of the whole batch
   const std::optional<SqlError>& environment() const noexcept { return environment_; }  // not a row's fault: ended here
+  // Our own statement is refused even without a row in it, and nothing that passes by itself is why.
+  const std::optional<SqlError>& broken() const noexcept { return broken_; }
 
  private:
   bool call(Batch& rows, std::size_t first, CommitOutcomes& outcomes);
   void take_duplicates(const Rows& found, const Batch& rows, std::size_t first, CommitOutcomes& outcomes);
+  bool ends_here(const SqlError& error);
   void refuse(const SqlError& error, bool keyed, std::size_t row, CommitOutcomes& outcomes);
   void in_parts(const Batch& batch, std::size_t size, std::size_t first, CommitOutcomes& outcomes);
 
   Parts parts_;
   TimePoint until_{};
-  std::optional<SqlError> first_error_, last_error_, environment_;
+  std::optional<SqlError> first_error_, last_error_, environment_, broken_;
 };
 
 }  // namespace ratchet::db

@@ -8,24 +8,11 @@
 #include <utility>
 #include <vector>
 
+#include "levels/1_database/session_settings.hpp"
 #include "levels/1_database/sqlstate.hpp"
 
 namespace ratchet::db {
 namespace {
-
-constexpr std::string_view kOurIntervals = "iso_8601";
-// Each setting of the session: `before` its name, '=', its value, `after`.
-std::string session_settings(const Connection::Plan& plan, std::string_view before, std::string_view after) {
-  const std::string limit = std::to_string(plan.statement.count());
-  std::string all;
-  for (const std::string& setting :
-       {std::string("TimeZone=UTC"), std::string("DateStyle=ISO"), "IntervalStyle=" + std::string(kOurIntervals),
-        std::string("bytea_output=hex"), std::string("jit=off"), std::string("synchronous_commit=on"),
-        "statement_timeout=" + limit, "lock_timeout=" + limit, "idle_in_transaction_session_timeout=" + limit}) {
-    all.append(before).append(setting).append(after);
-  }
-  return all;
-}
 
 void add_defaults(Conninfo& conninfo, const Connection::Plan& plan) {
   conninfo.set_default("connect_timeout", "2");
@@ -38,9 +25,7 @@ void add_defaults(Conninfo& conninfo, const Connection::Plan& plan) {
     conninfo.set_default("target_session_attrs", *plan.role == PoolRole::primary ? "read-write" : "standby");
   conninfo.set("client_encoding", "UTF8");
   if (!plan.application_name.empty()) conninfo.set_default("application_name", plan.application_name);
-  // The later word wins: what the DSN says about the session stays.
-  const std::string theirs = conninfo.get("options");
-  conninfo.set("options", session_settings(plan, "-c ", " ") + theirs);
+  conninfo.set("options", session_options(plan.statement, conninfo.get("options")));
 }
 
 milliseconds connect_timeout(const Conninfo& conninfo) {
@@ -111,11 +96,10 @@ Result<Handle, SqlError> open_one(const std::string& conninfo, TimePoint until, 
 }
 
 // A pooler may have to be told to ignore `options` (PgBouncer: ignore_startup_parameters), and then the session is not
-// ours. The server reports its IntervalStyle, so that is seen without asking.
-bool options_were_taken(PGconn* connection, const Conninfo& conninfo) {
-  const char* style = PQparameterStatus(connection, "IntervalStyle");
-  return style == nullptr || style == kOurIntervals ||
-         conninfo.get("options").rfind("IntervalStyle") != conninfo.get("options").find("IntervalStyle");
+// ours. The server reports one of them, so that is seen without asking.
+bool options_were_taken(PGconn* connection) {
+  const char* reported = PQparameterStatus(connection, kReported.data());
+  return reported == nullptr || reported == kReportedValue;
 }
 
 // In one round trip. What the DSN's own `options` say is lost with the rest; the pooler's `connect_query` may say it.
@@ -170,13 +154,16 @@ Result<Opened> open_any(Conninfo conninfo, const Connection::Plan& plan, Patienc
         failed(std::move(handle).error(), target);
         continue;
       }
-      if (!options_were_taken(handle->get(), conninfo)) {
-        if (auto error = set_session(handle->get(), session_settings(plan, "set ", ";"), until, patience, time)) {
+      const bool taken = options_were_taken(handle->get());
+      const std::string sql =
+          (taken ? std::string() : session_sql(plan.statement)) + later_settings(PQserverVersion(handle->get()));
+      if (!sql.empty()) {
+        if (auto error = set_session(handle->get(), sql, until, patience, time)) {
           failed(*std::move(error), target);
           continue;
         }
       }
-      return Opened{*std::move(handle), target.where()};
+      return Opened{*std::move(handle), target.where(), taken};
     }
   }
   if (worst) return Fault{1, 0, fault_kind(worst->error), said_for_people(*worst), time.now()};

@@ -16,7 +16,8 @@ using Handle = std::unique_ptr<pg_conn, void (*)(pg_conn*)>;
 
 struct Opened {
   Handle handle;
-  std::string where;  // for people: "127.0.0.1:5432"
+  std::string where;          // for people: "127.0.0.1:5432"
+  bool options_taken = true;  // false: the session was set by SQL
 };
 
 // What Connection::connect promises, but for the Connection itself.

@@ -16,6 +16,8 @@
 
 #include "levels/1_database/connecting.hpp"
 #include "levels/1_database/conninfo.hpp"
+#include "levels/1_database/server_words.hpp"
+#include "levels/1_database/session_settings.hpp"
 #include "levels/1_database/sqlstate.hpp"
 
 namespace ratchet::db {
@@ -187,7 +189,8 @@ struct Connection::Inside {
         where(std::move(place)),
         usual_patience(patience),
         time(source) {
-    PQsetNoticeProcessor(raw, noticed, this);
+    words.listen_to(raw);
+    pid = PQbackendPID(raw);
     fd = ::fcntl(PQsocket(raw), F_DUPFD_CLOEXEC, 0);
   }
   ~Inside() {
@@ -196,36 +199,31 @@ struct Connection::Inside {
   Inside(const Inside&) = delete;
   Inside& operator=(const Inside&) = delete;
 
-  // A server that ends an idle session says why in a message that nobody asked for.
-  static void noticed(void* self, const char* text) {
-    auto said = what_was_said(text);
-    if (std::string_view(text).starts_with("FATAL") || said.sqlstate.starts_with("57P")) {
-      static_cast<Inside*>(self)->last_words = std::move(said);
-    }
-  }
-
+  // Why the connection is gone: in the server's own words where it had any. An ERROR before the end is not why.
   SqlError lose(Said fallback) {
     broken.store(true, std::memory_order_release);
     if (loss) return *loss;
-    Said told = last_words.sqlstate.empty() ? what_was_said(PQerrorMessage(raw)) : last_words;
+    Said told = what_was_said(PQerrorMessage(raw));
     if (told.text.empty()) told = std::move(fallback);
+    if (!told.sqlstate.empty()) told = {};
+    if (const auto& word = words.farewell()) told = {word->sqlstate, word->text};
     if (cut.load(std::memory_order_acquire)) {
       told = {{}, overdue ? "no answer within the call's time, connection cut" : "connection cut by its pool"};
     }
     if (told.text.empty()) told.text = "connection lost";
-    loss = SqlError{SqlError::Kind::lost, std::move(told.sqlstate), std::move(told.text)};
+    loss = SqlError{SqlError::Kind::lost, std::move(told.sqlstate), std::move(told.text), {}};
     return *loss;
   }
 
-  SqlError failed(std::string sqlstate, const char* what) {
-    Said said = what_was_said(what);
-    if (!sqlstate.empty()) said.sqlstate = std::move(sqlstate);
-    const std::string_view state = said.sqlstate;
-    if (PQstatus(raw) != CONNECTION_OK || cut.load(std::memory_order_acquire) || state.starts_with("08") ||
-        state.starts_with("57P") || state == "40003") {
-      return lose(std::move(said));
-    }
-    return {SqlError::Kind::said, std::move(said.sqlstate), std::move(said.text)};
+  // Whether the connection is lost is what libpq knows of it, not what an SQLSTATE says: anybody's trigger may raise
+  // one. `doubtful`: libpqxx believes that it is gone.
+  SqlError failed(const char* what, bool doubtful) {
+    const auto& word = words.error();
+    const bool over = PQstatus(raw) != CONNECTION_OK || words.farewell() || cut.load(std::memory_order_acquire);
+    if (over || (doubtful && !word)) return lose(what_was_said(what));
+    if (word) return {SqlError::Kind::said, word->sqlstate, word->text, word->context};
+    Said said = what_was_said(what);  // libpq's or libpqxx's own
+    return {SqlError::Kind::said, std::move(said.sqlstate), std::move(said.text), {}};
   }
 
   static Rows rows(const pqxx::result& result);
@@ -237,17 +235,16 @@ struct Connection::Inside {
     const TimePoint until = allowed.load();
     due.store(until != kNever ? until : time.now() + usual_patience);
     allowed.store(kNever);
+    words.forget();
     auto answer = [&]() -> Result<decltype(call()), SqlError> {
       try {
         return call();
-      } catch (const pqxx::sql_error& error) {
-        return failed(error.sqlstate(), error.what());
       } catch (const pqxx::in_doubt_error& error) {
-        return lose(what_was_said(error.what()));
-      } catch (const pqxx::broken_connection& error) {
-        return lose(what_was_said(error.what()));
-      } catch (const std::exception& error) {  // 6.4: 40001 and 40P01 are no sql_error, but the text names them
-        return failed({}, error.what());
+        return failed(error.what(), true);
+      } catch (const pqxx::broken_connection& error) {  // any SQLSTATE of class 08, too
+        return failed(error.what(), true);
+      } catch (const std::exception& error) {
+        return failed(error.what(), false);
       }
     }();
     if (due.exchange(kNever) == kCutMark) {  // answered in the moment it was cut
@@ -256,14 +253,17 @@ struct Connection::Inside {
     return answer;
   }
 
-  PGconn* raw;  // owned by `connection`
+  ServerWords words;  // `connection` ends before it
+  PGconn* raw;        // owned by `connection`
   Adopted connection;
   std::string where;
   Duration usual_patience;
+  milliseconds statement{};
+  bool options_taken = true;
   const TimeSource& time;
   int fd = -1;  // a duplicate: libpq closes its own when it likes, and the number may be somebody else's by then
+  int pid = 0;
   std::map<std::string, std::string> prepared;
-  Said last_words;
   std::optional<SqlError> loss;
   std::atomic<TimePoint> allowed{kNever};  // for the next call
   std::atomic<TimePoint> due{kNever};      // of the call under way
@@ -280,6 +280,8 @@ Result<std::unique_ptr<Connection>> Connection::connect(const Plan& plan, Patien
   if (!opened) return opened.error();
   try {
     auto inside = std::make_unique<Inside>(std::move(opened->handle), opened->where, plan.statement + kGrace, time);
+    inside->statement = plan.statement;
+    inside->options_taken = opened->options_taken;
     if (inside->fd < 0) return Fault{1, 0, FaultKind::out_of_files, "no file left for a connection", time.now()};
     return std::unique_ptr<Connection>(new Connection(std::move(inside)));
   } catch (const std::exception& error) {
@@ -309,6 +311,12 @@ Result<Rows, SqlError> Connection::exec(std::string_view sql) {
   });
 }
 
+// Where the session was set by SQL, `reset` would lead to the role's defaults.
+Result<Rows, SqlError> Connection::restore(const std::string& name) {
+  if (inside_->options_taken) return exec("reset " + name);
+  return exec("set " + name + " = " + session_value(name, inside_->statement));
+}
+
 Result<Nothing, SqlError> Connection::prepare(const std::string& name, const std::string& sql) {
   const auto known = inside_->prepared.find(name);
   if (known != inside_->prepared.end() && known->second == sql && !broken()) return Nothing{};
@@ -335,13 +343,17 @@ bool Connection::look() noexcept {
   const bool read = PQconsumeInput(inside_->raw) != 0;
   while (PGnotify* note = PQnotifies(inside_->raw))
     PQfreemem(note);  // also makes it parse, and tell us notices
-  if (!read || PQstatus(inside_->raw) != CONNECTION_OK || !inside_->last_words.sqlstate.empty()) inside_->lose({});
+  if (!read || PQstatus(inside_->raw) != CONNECTION_OK || inside_->words.farewell()) inside_->lose({});
   return !broken();
 }
 
+bool Connection::in_transaction() const noexcept { return PQtransactionStatus(inside_->raw) != PQTRANS_IDLE; }
+
 std::string Connection::loss() const { return inside_->loss ? inside_->loss->text : std::string(); }
 
-int Connection::backend() const noexcept { return PQbackendPID(inside_->raw); }
+int Connection::backend() const noexcept { return inside_->pid; }
+
+void Connection::set_backend(int pid) noexcept { inside_->pid = pid; }
 
 const std::string& Connection::where() const noexcept { return inside_->where; }
 

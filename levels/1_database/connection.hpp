@@ -21,12 +21,13 @@ namespace ratchet::db {
 // Why a call failed.
 struct SqlError {
   enum class Kind : std::uint8_t {
-    said,   // the server answered with an error; the connection is still good
+    said,   // the server answered with an error; the connection is still good, whatever the SQLSTATE
     lost,   // the connection is gone (or was cut by our watchdog); what was sent may or may not have happened
   };
   Kind kind = Kind::lost;
-  std::string sqlstate;  // five characters, or empty
+  std::string sqlstate;  // five characters, or empty; of a loss: that of the FATAL it ended with
   std::string text;      // one line; the server's own reason where it gave one
+  std::string context{};  // of what was said: where in the server's functions, the first line; empty: our statement itself
 };
 
 // SQLSTATE and text -> what kind of fault that is ("28P01" -> authentication). One table.
@@ -36,7 +37,10 @@ FaultKind fault_kind(const SqlError& error) noexcept;
 // a class that PostgreSQL documents); "unknown" where nobody knows that code.
 std::string_view kind_word(const SqlError& error) noexcept;
 
-// "at once" errors of a server that is not the one we want or not one any more: 25006, 57P02..57P04.
+// An answer to our own statement or to what our functions do, not to what a trigger of somebody else's does beneath them.
+bool is_ours(const SqlError& error) noexcept;
+
+// "at once" errors of a server that is not the one we want or not one any more: 57P02..57P04 of a loss, 25006 of ours.
 bool server_is_gone(const SqlError& error) noexcept;
 
 // A result, rows of text values. Views are valid as long as this lives.
@@ -89,11 +93,16 @@ class Connection {
   Result<Nothing, SqlError> prepare(const std::string& name, const std::string& sql);  // at once, not lazily
   Result<Rows, SqlError> exec_prepared(const std::string& name, std::span<const Parameter> parameters);
 
+  // Takes back what `set NAME = ...` has changed of the session.
+  Result<Rows, SqlError> restore(const std::string& name);
+
   int socket() const noexcept;      // for polling while idle; ours as long as this lives, even when broken
   bool broken() const noexcept;     // any thread
   bool look() noexcept;             // while idle and readable: takes in what came; false: the connection is gone
+  bool in_transaction() const noexcept;  // or in the midst of a call: not to be lent to anybody else
   std::string loss() const;         // why it is broken, one line; "" before
-  int backend() const noexcept;     // the server's process id
+  int backend() const noexcept;     // the server's process id; a pooler tells another one, so set what the server says
+  void set_backend(int pid) noexcept;
   const std::string& where() const noexcept;  // "127.0.0.1:5432"
 
   // Until when the next call may take; holds for that one call. Without it: Plan::statement and a bit.

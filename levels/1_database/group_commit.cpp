@@ -426,7 +426,7 @@ void GroupCommit::Inside::give_lease_home(Committer& me, const Patience* patienc
   if (!(*me.lease)->broken()) {
     me.lease->allow_until(time_.now() + call_patience());
     me.lease->bound_by(patience);
-    if (!(*me.lease)->exec("reset lock_timeout")) (*me.lease)->cut();
+    if (!(*me.lease)->restore("lock_timeout")) (*me.lease)->cut();
     me.lease->bound_by(nullptr);
   }
   drop_lease(me);
@@ -444,6 +444,7 @@ void GroupCommit::Inside::commit(Committer& me, std::unique_ptr<Work> work) {
   commit_seconds_.observe(std::chrono::duration<double>(time_.now() - started).count());
   batch_rows_.observe(static_cast<double>(work->batch.rows()));
   const auto stored = work->outcomes.count(Committed::stored);
+  const auto known = work->outcomes.count(Committed::duplicate) + work->outcomes.count(Committed::mismatch);
   committed_total_.add(static_cast<double>(stored));
   duplicates_total_.add(static_cast<double>(work->outcomes.count(Committed::duplicate)));
   const auto rows = work->batch.rows();
@@ -461,6 +462,8 @@ void GroupCommit::Inside::commit(Committer& me, std::unique_ptr<Work> work) {
   }
   const auto& reason = attempt.environment() ? attempt.environment() : attempt.first_error();
   if (reason && rest(Duration::zero())) pool_.report(*reason);
+  if (reason && stored + known == 0) pool_.not_stored(*reason);
+  if (attempt.broken() && rest(Duration::zero())) pool_.broken(*attempt.broken());
   if (attempt.lost()) drop_lease(me);
 }
 

@@ -1,9 +1,18 @@
 #include "levels/1_database/level.hpp"
 
+#include <algorithm>
+
 #include "levels/1_database/schema.hpp"
 
 namespace ratchet::db {
 namespace {
+
+// What may not be missing for long: the committers, the relay, and a connection for the probe.
+Pool::Parts with_needs(const PoolSettings& settings, const Database::Parts& parts) {
+  Pool::Parts pool = parts.pool;
+  if (settings.is_outbox()) pool.needed = std::min(settings.size, parts.committers + 2);
+  return pool;
+}
 
 constexpr auto kRaise = std::chrono::seconds(5);
 constexpr ProbePlan kProbe{std::chrono::seconds(1), std::chrono::milliseconds(750), 2};
@@ -20,7 +29,10 @@ class Database::Held final : public HeldLevel {
   Held(const Held&) = delete;
   Held& operator=(const Held&) = delete;
 
-  std::optional<Fault> probe(Patience& patience) override { return database_.pool_.probe(patience); }
+  std::optional<Fault> probe(Patience& patience) override {
+    if (!database_.commits_) return database_.pool_.probe(patience);
+    return database_.pool_.probe(patience, [this](Connection& connection) { return database_.verify_on(connection); });
+  }
   void drain(Patience& patience, Leave leave) override { let_go(patience, leave); }
   std::optional<std::string> degraded() const override { return database_.pool_.degraded(); }
 
@@ -40,7 +52,7 @@ class Database::Held final : public HeldLevel {
 
 Database::Database(const PoolSettings& settings, Parts parts)
     : time_(parts.pool.time),
-      pool_(settings, parts.pool),
+      pool_(settings, with_needs(settings, parts)),
       up_(parts.pool.metrics.gauge("ratchet_pool_up", "1 while the pool is connected", {{"pool", settings.name}})) {
   if (settings.is_outbox()) {
     commits_.emplace(GroupCommit::Parts{pool_, parts.pool.time, parts.pool.log, parts.pool.metrics, parts.queue_bytes,
@@ -81,10 +93,15 @@ std::optional<Fault> Database::verify(Patience& patience) {
   }
   lease->allow_until(patience.deadline());
   lease->bound_by(&patience);
-  auto verified = verify_schema(**lease);
+  return verify_on(**lease);
+}
+
+std::optional<Fault> Database::verify_on(Connection& connection) {
+  auto verified = verify_schema(connection);
+  if (verified) verified = verify_append(connection);
   if (verified) return std::nullopt;
   Fault fault = std::move(verified).error();
-  fault.text.insert(0, prefix);
+  fault.text.insert(0, "database " + settings().name + ": ");
   fault.since = time_.now();
   return fault;
 }

@@ -37,6 +37,7 @@ class Database final : public Level {
  private:
   class Held;
   std::optional<Fault> verify(Patience& patience);
+  std::optional<Fault> verify_on(Connection& connection);
   void up(bool connected) const noexcept { up_.set(connected ? 1 : 0); }
 
   const TimeSource& time_;

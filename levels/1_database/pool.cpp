@@ -10,13 +10,13 @@
 #include "levels/0_baseline/thread.hpp"
 #include "levels/1_database/conninfo.hpp"
 #include "levels/1_database/pool_inside.hpp"
-#include "levels/core/runbook.hpp"
 
 namespace ratchet::db {
 namespace {
 
-constexpr auto kRoleCheck = std::chrono::seconds(2);
-constexpr std::string_view kAskRole = "select pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'";
+constexpr std::string_view kAskRole =
+    "select pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',"
+    " current_setting('session_replication_role') = 'replica', pg_backend_pid()";
 const std::vector<double> lease_buckets{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5};
 
 std::string place_of(const std::string& dsn) {
@@ -33,7 +33,6 @@ int new_event() {
 double seconds_between(TimePoint from, TimePoint to) { return std::chrono::duration<double>(to - from).count(); }
 
 std::string alarm_id(const std::string& pool) { return "pool." + pool + ".too-many"; }
-std::string disk_alarm_id(const std::string& pool) { return "pool." + pool + ".disk-full"; }
 
 }  // namespace
 
@@ -60,10 +59,12 @@ Pool::Pool(PoolSettings settings, Parts parts)
 Pool::~Pool() = default;
 const PoolSettings& Pool::settings() const noexcept { return inside_->settings_; }
 Result<Nothing> Pool::open(Patience& patience, Incarnation incarnation) { return inside_->open(patience, incarnation); }
-std::optional<Fault> Pool::probe(Patience& patience) { return inside_->probe(patience); }
+std::optional<Fault> Pool::probe(Patience& patience, const Check& more) { return inside_->probe(patience, more); }
 void Pool::close(Patience& patience) { inside_->close(patience); }
 void Pool::report(const SqlError& error) { inside_->report(error); }
+void Pool::broken(const SqlError& error) { inside_->broken(error); }
 void Pool::stored() noexcept { inside_->stored(); }
+void Pool::not_stored(const SqlError& error) { inside_->not_stored(error); }
 int Pool::reconnect() { return inside_->reconnect(); }
 std::optional<Pool::LastError> Pool::last_error() const { return inside_->last_error(); }
 void Pool::remember(const std::string& error) { inside_->remember(error); }
@@ -153,19 +154,31 @@ Result<Nothing> Pool::Inside::check_role(Connection& connection, TimePoint until
   if (!answer) {
     return Fault{1, 0, fault_kind(answer.error()), answer.error().text + place, parts_.time.now()};
   }
-  if (const auto wrong = wrong_role(*answer)) {
-    return Fault{1, 0, FaultKind::read_only, *wrong + place, parts_.time.now()};
+  if (auto wrong = wrong_server(*answer)) {
+    wrong->text += place;
+    return *std::move(wrong);
   }
+  connection.set_backend(static_cast<int>(answer->integer(0, 3)));
   return Nothing{};
 }
 
-std::optional<std::string> Pool::Inside::wrong_role(const Rows& answer) const {
+// The text is without the pool's name and place.
+std::optional<Fault> Pool::Inside::wrong_server(const Rows& answer) const {
+  auto wrong = [this](FaultKind kind, std::string text) {
+    return Fault{1, 0, kind, std::move(text), parts_.time.now()};
+  };
   const bool standby = answer.boolean(0, 0);
   if (settings_.role == PoolRole::replica) {
-    return standby ? std::nullopt : std::optional<std::string>("the server is a primary, a replica is needed");
+    if (standby) return std::nullopt;
+    return wrong(FaultKind::read_only, "the server is a primary, a replica is needed");
   }
-  if (standby) return "the server is a standby, a primary is needed";
-  if (answer.boolean(0, 1)) return "the server is read-only (default_transaction_read_only), a primary is needed";
+  if (standby) return wrong(FaultKind::read_only, "the server is a standby, a primary is needed");
+  if (answer.boolean(0, 1)) {
+    return wrong(FaultKind::read_only, "the server is read-only (default_transaction_read_only), a primary is needed");
+  }
+  if (answer.boolean(0, 2)) {
+    return wrong(FaultKind::wrong_setting, "session_replication_role is replica for this login: no trigger would fire");
+  }
   return std::nullopt;
 }
 
@@ -192,31 +205,33 @@ Result<Nothing> Pool::Inside::open(Patience& patience, Incarnation incarnation) 
     return fault;
   };
   if (auto started = start_threads(); !started) return failed(started.error().kind, started.error().text);
-  auto connection = connect(patience);
-  if (!connection) return failed(connection.error().kind, connection.error().text);
-  {
-    std::lock_guard lock(mutex_);
-    slots_.push_back(std::make_unique<Slot>());
-    slots_.back()->connection = connection->get();
+  Connections first;
+  auto fault = first_connections(patience, first);
+  if (!fault && patience.over(parts_.time.now())) {
+    fault = Fault{1, 0, FaultKind::cancelled, "patience was over", parts_.time.now()};
   }
-  const auto role = check_role(**connection, std::min(patience.deadline(), parts_.time.now() + kRoleCheck), patience);
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   assert(mine == generation_);
-  if (!role || patience.over(parts_.time.now())) {
+  if (!fault && std::any_of(slots_.begin(), slots_.end(), [](const auto& slot) { return slot->dead; })) {
+    fault = Fault{1, 0, FaultKind::connection_lost, "a connection ended while the others were opened", TimePoint()};
+  }
+  if (fault) {
     slots_.clear();
     show();
-    Fault fault =
-        role ? fault_of(FaultKind::cancelled, "patience was over") : fault_of(role.error().kind, role.error().text);
-    note(fault.text);
-    return fault;
+    lock.unlock();
+    return failed(fault->kind, fault->text);
   }
   phase_ = Phase::open;
+  doubt_ = false;
   lost_.reset();
+  short_since_.reset();
   refill_.open();
   open_error_.clear();
-  parts_.log.info("database pool open", {{"pool", settings_.name}, {"server", (*connection)->where()}});
-  joined(*std::move(connection));
-  slow_start(TimePoint::min());
+  parts_.log.info("database pool open", {{"pool", settings_.name}, {"server", first.front()->where()}});
+  for (auto& connection : first) {
+    joined(std::move(connection));
+    slow_start(TimePoint::min());
+  }
   opener_.notify_all();
   kick();
   return Nothing{};
@@ -290,6 +305,8 @@ void Pool::Inside::give_back(std::unique_ptr<Connection> connection) noexcept {
   const bool broken = slot->dead || connection->broken();
   if (broken) {
     remove(connection.get(), connection->loss());
+  } else if (connection->in_transaction()) {
+    remove(connection.get(), "it came home inside a transaction");
   } else if (phase_ != Phase::open || may_retire(*slot, parts_.time.now())) {
     remove(connection.get(), {});
   } else {
@@ -417,32 +434,9 @@ std::optional<Pool::LastError> Pool::Inside::last_error() const {
   return last_error_;
 }
 
-void Pool::Inside::stored() noexcept {
-  if (disk_full_.load(std::memory_order_relaxed) && disk_full_.exchange(false)) {
-    parts_.alarms.clear(disk_alarm_id(settings_.name));
-  }
-}
-
-void Pool::Inside::report(const SqlError& error) {
-  const std::string kind(kind_word(error));
-  parts_.metrics
-      .counter("ratchet_database_errors_total", "Errors that PostgreSQL answered with, or connections lost, by kind",
-               {{"pool", settings_.name}, {"kind", kind}})
-      .add();
-  if (error.sqlstate == "53100") {
-    const std::string text = "database " + settings_.name + ": " + error.text + " (" + where_ + ")";
-    remember(text);
-    disk_full_ = true;
-    parts_.alarms.set(disk_alarm_id(settings_.name), text, runbook(FaultKind::disk_full));
-  }
-  if (!server_is_gone(error)) return;
-  std::lock_guard lock(mutex_);
-  lose(fault_of(fault_kind(error), error.text + " (" + where_ + ")"));
-}
-
 // ---- probe -------------------------------------------------------------------------------------------------------
 
-std::optional<Fault> Pool::Inside::probe(Patience& patience) {
+std::optional<Fault> Pool::Inside::probe(Patience& patience, const Check& more) {
   Lock lock(mutex_);
   for (;;) {
     if (phase_ == Phase::lost) return lost_;
@@ -460,9 +454,13 @@ std::optional<Fault> Pool::Inside::probe(Patience& patience) {
     bind(connection.get(), &patience);
     watch_until(patience.deadline());
     const auto answer = connection->exec(kAskRole);
+    auto verdict = judge_probe(answer, *connection);
+    if (!verdict && more && doubt_.exchange(false)) {
+      verdict = more(*connection);
+      if (verdict) doubt_ = true;
+    }
     bind(connection.get(), nullptr);
     const bool another = !answer && answer.error().kind == SqlError::Kind::lost && !connection->was_cut();
-    auto verdict = judge_probe(answer, *connection);
     give_back(std::move(connection));
     if (!another) return verdict;  // one lost connection is noise: ask again on another
     lock.lock();
@@ -480,8 +478,9 @@ std::optional<Fault> Pool::Inside::judge_probe(const Result<Rows, SqlError>& ans
                                                const Connection& connection) const {
   const std::string place = " (" + connection.where() + ")";
   if (answer) {
-    const auto wrong = wrong_role(*answer);
-    return wrong ? std::optional(fault_of(FaultKind::read_only, *wrong + place)) : std::nullopt;
+    if (const auto wrong = wrong_server(*answer)) return fault_of(wrong->kind, wrong->text + place);
+    if (answer->integer(0, 3) == connection.backend()) return std::nullopt;
+    return fault_of(FaultKind::pooler, "a pooler has given the probe another server session" + place);
   }
   if (connection.was_cut()) return fault_of(FaultKind::timed_out, "no answer to the probe in time" + place);
   return fault_of(fault_kind(answer.error()), answer.error().text + place);

@@ -60,20 +60,24 @@ class Pool {
     AlarmBoard& alarms;
     FaultSink& faults;
     std::function<double()> chance;  // uniform in [0, 1), any thread
+    int needed = 1;                  // with fewer connections it does not open, and is lost after a few seconds
   };
   Pool(PoolSettings settings, Parts parts);
   ~Pool();
 
   const PoolSettings& settings() const noexcept;
 
-  // The level's raise: one connection that answers, of the right role. From then on faults of this incarnation are
-  // reported. The other connections follow by themselves. Only while closed. Worker thread.
+  // The level's raise: as many connections as are needed, each of which answers, on a server of the right role and in a
+  // session that stays its own. From then on faults of this incarnation are reported. The other connections follow by
+  // themselves. Only while closed. Worker thread.
   Result<Nothing> open(Patience& patience, Incarnation incarnation);
 
   // One query on a connection of its own, within `patience`: from a size of 2 on one connection is kept for it and
   // never lent. Where there is only one, it waits its turn, and a connection lent all the time counts as an answer
-  // (its calls are watched anyway). Worker thread.
-  std::optional<Fault> probe(Patience& patience);
+  // (its calls are watched anyway). `more`: asked on the same connection, within the same patience, where a user was
+  // told what may be the whole database's matter. Worker thread.
+  using Check = std::function<std::optional<Fault>(Connection&)>;
+  std::optional<Fault> probe(Patience& patience, const Check& more = {});
 
   // No more leases; waits for those lent until patience ends, then cuts them; everything closed. Idempotent.
   void close(Patience& patience);
@@ -82,10 +86,15 @@ class Pool {
   Result<Lease, LeaseError> lease(TimePoint deadline);
 
   // What a user of a connection was told by the server; counted by kind, an SQLSTATE we do not know as `unknown`. A
-  // standby (25006) or a server on its way down is the level's fault; a full disk is alarmed until something was
-  // stored again; anything else is the matter of that one connection. Any thread.
+  // standby (25006), a server on its way down or a session that is not ours any more is the level's fault; a full disk is
+  // alarmed until something was stored again; a right or a table that is missing is looked into by the next probe;
+  // anything else is the matter of that one connection. Any thread.
   void report(const SqlError& error);
+  // Our own statement does not work there, which was proven: the level's fault. Any thread.
+  void broken(const SqlError& error);
   void stored() noexcept;  // something was written: the disk has room
+  // Nothing of an attempt to write was stored, for this: alarmed when that has been so for long. Any thread.
+  void not_stored(const SqlError& error);
 
   // Replaces every connection, one at a time, while the others serve. How many there are; 0: it is not open.
   int reconnect();

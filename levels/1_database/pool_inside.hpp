@@ -16,10 +16,13 @@
 #include <thread>
 #include <vector>
 
+#include "levels/1_database/commit_stall.hpp"
 #include "levels/1_database/pool.hpp"
 #include "levels/1_database/refill.hpp"
 
 namespace ratchet::db {
+
+class PoolerCheck;
 
 class Pool::Inside {
  public:
@@ -29,7 +32,7 @@ class Pool::Inside {
   Inside& operator=(const Inside&) = delete;
 
   Result<Nothing> open(Patience& patience, Incarnation incarnation);
-  std::optional<Fault> probe(Patience& patience);
+  std::optional<Fault> probe(Patience& patience, const Check& more);
   void close(Patience& patience);
   Result<std::unique_ptr<Connection>, LeaseError> lease(TimePoint deadline);
   void give_back(std::unique_ptr<Connection> connection) noexcept;
@@ -37,7 +40,9 @@ class Pool::Inside {
   void bind(const Connection* connection, const Patience* patience) noexcept;
   bool old(const Connection* connection) noexcept;
   void report(const SqlError& error);
+  void broken(const SqlError& error);
   void stored() noexcept;
+  void not_stored(const SqlError& error);
   int reconnect();
   std::optional<LastError> last_error() const;
   void remember(const std::string& error);
@@ -70,6 +75,7 @@ class Pool::Inside {
     bool refused = false;
   };
   using Lock = std::unique_lock<std::mutex>;
+  using Connections = std::vector<std::unique_ptr<Connection>>;
 
   // pool.cpp
   Fault fault_of(FaultKind kind, const std::string& text) const;
@@ -78,7 +84,7 @@ class Pool::Inside {
   Result<std::unique_ptr<Connection>> connect(Patience& patience);
   Result<Nothing> start_threads();
   Result<Nothing> check_role(Connection& connection, TimePoint until, const Patience& patience);
-  std::optional<std::string> wrong_role(const Rows& answer) const;
+  std::optional<Fault> wrong_server(const Rows& answer) const;
   std::unique_ptr<Connection> take(Slot& slot, Use use);
   Slot* find(const Connection* connection) noexcept;
   Slot* free_slot(bool for_probe) noexcept;
@@ -93,6 +99,13 @@ class Pool::Inside {
   int missing() const noexcept;
   void show() noexcept;  // the gauges
 
+  // pool_first.cpp
+  static constexpr int kPooled = -1;  // no backend has that number
+  std::optional<Fault> first_connections(Patience& patience, Connections& all);
+  std::optional<Fault> one_more(Patience& patience, Connections& all, PoolerCheck& pooler);
+  std::optional<Fault> see_backend(Connection& connection, std::size_t which, Patience& patience, PoolerCheck& pooler);
+  Fault too_few(const Fault& why, int got) const;
+
   // pool_keeper.cpp
   void keep();
   TimePoint next_look(TimePoint now) const noexcept;
@@ -105,6 +118,7 @@ class Pool::Inside {
   void joined(std::unique_ptr<Connection> connection);
   void not_joined(const Fault& fault, bool alone);
   void slow_start(TimePoint now);
+  bool short_for_long(TimePoint now);
 
   const Parts parts_;
   Resolver resolver_;
@@ -119,11 +133,15 @@ class Pool::Inside {
   std::vector<std::unique_ptr<Slot>> slots_;
   std::deque<Waiter*> waiting_;         // first come, first served
   Refill refill_;                       // when the opener connects
+  std::optional<TimePoint> short_since_;  // fewer than are needed
   Patience* opening_ = nullptr;         // of the attempt under way
   std::string open_error_;              // why the latest attempt failed; "" when it did not
   std::optional<Fault> lost_;           // in phase `lost`
   std::optional<LastError> last_error_;
   std::atomic<bool> disk_full_{false};
+  std::atomic<bool> stalling_{false};
+  CommitStall stall_;                   // with mutex_
+  std::atomic<bool> doubt_{false};  // a user was told what may be everybody's matter
   std::atomic<TimePoint> wake_at_{TimePoint::max()};  // until when the keeper sleeps; max: it is awake
   const int event_;
   Gauge idle_, used_, most_, pending_;

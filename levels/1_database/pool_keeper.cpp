@@ -13,6 +13,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
+constexpr auto kShort = std::chrono::seconds(5);         // with fewer than are needed, before that is a fault
 constexpr auto kLongestSleep = std::chrono::seconds(1);  // calls with the usual patience are looked at so often
 
 bool has_ended(int socket) noexcept {
@@ -191,6 +192,7 @@ void Pool::Inside::joined(std::unique_ptr<Connection> connection) {
                               static_cast<double>(settings_.lifetime.count()) * (0.8 + 0.4 * parts_.chance())));
   refill_.joined(live());
   open_error_.clear();
+  if (live() + 1 >= parts_.needed) short_since_.reset();
   settle(slot, std::move(connection));
   came_home_.notify_all();
 }
@@ -199,9 +201,17 @@ void Pool::Inside::slow_start(TimePoint now) {
   if (refill_.step(live(), now, parts_.chance())) parts_.alarms.clear("pool." + settings_.name + ".too-many");
 }
 
+// Looked at whenever one more could not be had; told after a while, as a restart of the server looks the same.
+bool Pool::Inside::short_for_long(TimePoint now) {
+  if (live() >= parts_.needed) return false;
+  if (!short_since_) short_since_ = now;
+  return now - *short_since_ >= kShort;
+}
+
 // `alone`: it was begun with no other connection there.
 void Pool::Inside::not_joined(const Fault& fault, bool alone) {
   if (phase_ != Phase::open) return;
+  const bool starved = live() > 0 && short_for_long(parts_.time.now());
   switch (refill_.failed(fault.kind, live(), alone, parts_.time.now(), parts_.chance())) {
     case Refill::Verdict::lost:
       lose(fault_of(fault.kind, fault.text));
@@ -210,6 +220,10 @@ void Pool::Inside::not_joined(const Fault& fault, bool alone) {
       return;
     case Refill::Verdict::later:
       break;
+  }
+  if (starved) {
+    const Fault few = too_few(fault, live());
+    return lose(fault_of(few.kind, few.text));
   }
   if (refill_.too_many()) {
     parts_.alarms.set("pool." + settings_.name + ".too-many",

@@ -8,6 +8,8 @@
 #include <new>
 #include <utility>
 
+#include "levels/1_database/blame.hpp"
+
 namespace ratchet::db {
 namespace {
 
@@ -30,18 +32,21 @@ Fault fault(const SqlError& error) {
   return fault(fault_kind(error), "schema ratchet cannot be looked at: " + error.text);
 }
 
-// What the run role must be able to call, by name. No parentheses: it may not even see the schema.
+// What the run role must be able to call, by name; and what of it is not there. No parentheses: it may not even see the
+// schema.
 constexpr std::string_view kLook =
-    "select pg_catalog.has_schema_privilege(n.oid, 'usage'),"
-    " count(p.oid) filter (where p.proname = 'version') > 0,"
-    " coalesce(pg_catalog.string_agg(p.proname, ', ' order by p.proname)"
-    "   filter (where not pg_catalog.has_function_privilege(p.oid, 'execute')), ''),"
-    " current_user"
-    " from pg_catalog.pg_namespace n left join pg_catalog.pg_proc p on p.pronamespace = n.oid and p.proname in"
-    " ('version', 'append', 'idem_rotate', 'relay_acquire', 'relay_beat', 'relay_release', 'relay_advance', "
-    "'relay_read',"
-    "  'relay_bury', 'outbox_reclaim', 'outbox_stats')"
-    " where n.nspname = 'ratchet' group by n.oid";
+    "with needed(name) as (select pg_catalog.unnest(array['append', 'idem_rotate', 'outbox_reclaim', 'outbox_stats',"
+    " 'relay_acquire', 'relay_advance', 'relay_beat', 'relay_bury', 'relay_read', 'relay_release', 'version'])),"
+    " n as (select oid from pg_catalog.pg_namespace where nspname = 'ratchet'),"
+    " p as (select f.oid, f.proname::text as name from pg_catalog.pg_proc f join n on f.pronamespace = n.oid)"
+    " select pg_catalog.has_schema_privilege(n.oid, 'usage'),"
+    " exists (select from p where p.name = 'version'),"
+    " coalesce((select pg_catalog.string_agg(p.name, ', ' order by p.name) from p join needed using (name)"
+    "   where not pg_catalog.has_function_privilege(p.oid, 'execute')), ''),"
+    " current_user,"
+    " coalesce((select pg_catalog.string_agg(name, ', ' order by name) from needed"
+    "   where name not in (select p.name from p)), '')"
+    " from n";
 
 Result<Nothing> verify_rights(const Rows& look) {
   const std::string user(look.text(0, 3));
@@ -49,6 +54,10 @@ Result<Nothing> verify_rights(const Rows& look) {
   if (!look.boolean(0, 0)) return fault(FaultKind::authorisation, "no right to use schema ratchet" + cure);
   if (!look.text(0, 2).empty()) {
     return fault(FaultKind::authorisation, "no right to execute ratchet." + std::string(look.text(0, 2)) + cure);
+  }
+  if (!look.text(0, 4).empty()) {
+    return fault(FaultKind::schema_missing, "schema ratchet is incomplete: there is no function " +
+                                                std::string(look.text(0, 4)) + ", which `ratchetd migrate` had made");
   }
   return Nothing{};
 }
@@ -131,6 +140,15 @@ Result<Nothing> verify_schema(Connection& connection) {
     }
   }
   return verify_rights(*look);
+}
+
+Result<Nothing> verify_append(Connection& connection) {
+  auto done = connection.exec(
+      "set local lock_timeout = '100ms'; select from ratchet.append('{}', '{}', '{}', '{}', '{}', '{}', '{}')");
+  if (done) return Nothing{};
+  const auto& error = done.error();
+  if (error.kind == SqlError::Kind::said && blame(error) != Blame::unclear) return Nothing{};
+  return fault(fault_kind(error), "ratchet.append does not work: " + error.text);
 }
 
 Result<std::vector<std::string>, SqlError> migrate(Connection& connection) {

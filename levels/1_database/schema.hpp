@@ -15,6 +15,9 @@ constexpr int kSchemaNewest = 7;
 // Below level 1: is the schema there, of a version we can read, and may we use it? A Fault names what to do; its text
 // does not name the pool.
 Result<Nothing> verify_schema(Connection& connection);
+// The same, by the statement that stores events, without any: what its owner may no more do is seen, too. A lock or a
+// timeout is no answer, and no fault.
+Result<Nothing> verify_append(Connection& connection);
 
 struct Migration {
   int version;

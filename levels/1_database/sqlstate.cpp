@@ -17,18 +17,29 @@ bool contains(std::string_view text, std::string_view part) noexcept {
   return text.find(part) != std::string_view::npos;
 }
 
+// PgBouncer's own words at max_client_conn, said as a protocol violation.
+constexpr std::string_view kPoolerIsFull = "no more connections allowed";
+
 struct ByState {
   std::string_view prefix;
   FaultKind kind;
+  bool ends;  // only where the session ends with it: in an ERROR it is a trigger's or a foreign server's word
 };
 // The first match counts.
 constexpr std::array kByState{
-    ByState{"08", FaultKind::connection_lost},    ByState{"25006", FaultKind::read_only},
-    ByState{"28", FaultKind::authentication},     ByState{"3D000", FaultKind::authentication},
-    ByState{"40003", FaultKind::connection_lost}, ByState{"42501", FaultKind::authorisation},
-    ByState{"53100", FaultKind::disk_full},       ByState{"53300", FaultKind::too_many_connections},
-    ByState{"55P03", FaultKind::timed_out},       ByState{"57014", FaultKind::timed_out},
-    ByState{"57P03", FaultKind::refused},         ByState{"57P", FaultKind::connection_lost},
+    ByState{"08", FaultKind::connection_lost, true},
+    ByState{"25006", FaultKind::read_only, false},
+    ByState{"26000", FaultKind::pooler, false},
+    ByState{"28", FaultKind::authentication, true},
+    ByState{"3D000", FaultKind::authentication, true},
+    ByState{"40003", FaultKind::connection_lost, true},
+    ByState{"42501", FaultKind::authorisation, false},
+    ByState{"53100", FaultKind::disk_full, false},
+    ByState{"53300", FaultKind::too_many_connections, true},
+    ByState{"55P03", FaultKind::timed_out, false},
+    ByState{"57014", FaultKind::timed_out, false},
+    ByState{"57P03", FaultKind::refused, true},
+    ByState{"57P", FaultKind::connection_lost, true},
 };
 
 // PostgreSQL's own classes, appendix A of its manual (14 to 17).
@@ -86,15 +97,19 @@ Said what_was_said(std::string_view text) {
 }
 
 FaultKind fault_kind(const SqlError& error) noexcept {
-  for (const auto& row : kByState) {
-    if (std::string_view(error.sqlstate).starts_with(row.prefix)) return row.kind;
+  const bool lost = error.kind == SqlError::Kind::lost;
+  if (lost && contains(error.text, kPoolerIsFull)) return FaultKind::too_many_connections;
+  if (lost || is_ours(error)) {
+    for (const auto& row : kByState) {
+      if (std::string_view(error.sqlstate).starts_with(row.prefix) && (lost || !row.ends)) return row.kind;
+    }
   }
   if (error.sqlstate.empty()) {
     for (const auto& row : kByText) {
       if (contains(error.text, row.part)) return row.kind;
     }
   }
-  return error.kind == SqlError::Kind::lost ? FaultKind::connection_lost : FaultKind::unknown;
+  return lost ? FaultKind::connection_lost : FaultKind::unknown;
 }
 
 std::string_view kind_word(const SqlError& error) noexcept {
@@ -105,9 +120,13 @@ std::string_view kind_word(const SqlError& error) noexcept {
   return kind == FaultKind::unknown && !state.empty() ? "statement" : to_string(kind);
 }
 
+// Our functions name what they touch by the schema, and so does the server's context: in any language.
+bool is_ours(const SqlError& error) noexcept { return error.context.empty() || contains(error.context, "ratchet."); }
+
 bool server_is_gone(const SqlError& error) noexcept {
   const std::string_view state = error.sqlstate;
-  return state == "25006" || state == "57P02" || state == "57P03" || state == "57P04";
+  if (error.kind == SqlError::Kind::said) return state == "25006" && is_ours(error);
+  return state == "57P02" || state == "57P03" || state == "57P04";
 }
 
 }  // namespace ratchet::db

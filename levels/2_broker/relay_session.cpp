@@ -97,7 +97,7 @@ Result<std::optional<db::RelayLease>, db::SqlError> Session::acquire_patiently()
   lease_.allow_until(relay_.patient_until());
   auto got = outbox_.acquire(relay_.parts_.owner, tuning_.ttl);
   allow();
-  if (auto reset = lease_->exec("reset statement_timeout"); !reset) return std::move(reset).error();
+  if (auto reset = lease_->restore("statement_timeout"); !reset) return std::move(reset).error();
   relay_.patient_ = !got && got.error().sqlstate != kLocked;
   return got;
 }

@@ -26,6 +26,12 @@ std::string_view to_string(FaultKind kind) noexcept {
       return "read_only";
     case FaultKind::too_many_connections:
       return "too_many_connections";
+    case FaultKind::too_few_connections:
+      return "too_few_connections";
+    case FaultKind::pooler:
+      return "pooler";
+    case FaultKind::wrong_setting:
+      return "wrong_setting";
     case FaultKind::connection_lost:
       return "connection_lost";
     case FaultKind::disk_full:
@@ -58,6 +64,8 @@ bool needs_a_person(FaultKind kind) noexcept {
     case FaultKind::schema_older:
     case FaultKind::schema_newer:
     case FaultKind::topic_missing:
+    case FaultKind::pooler:
+    case FaultKind::wrong_setting:
       return true;
     case FaultKind::refused:
     case FaultKind::timed_out:
@@ -65,6 +73,7 @@ bool needs_a_person(FaultKind kind) noexcept {
     case FaultKind::tls:
     case FaultKind::read_only:
     case FaultKind::too_many_connections:
+    case FaultKind::too_few_connections:
     case FaultKind::connection_lost:
     case FaultKind::disk_full:
     case FaultKind::not_enough_replicas:

@@ -24,6 +24,9 @@ enum class FaultKind : std::uint8_t {
   schema_newer,          // the schema is newer than this program reads
   read_only,             // a standby, or a primary after failover
   too_many_connections,  // SQLSTATE 53300
+  too_few_connections,   // some are to be had, but fewer than are needed
+  pooler,                // between us and the server: the session is not ours from one transaction to the next
+  wrong_setting,         // one of the server's that we need otherwise and may not set
   connection_lost,       // was there, is gone
   disk_full,             // SQLSTATE 53100
   topic_missing,         // a required topic does not exist

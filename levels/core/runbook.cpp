@@ -35,6 +35,15 @@ constexpr std::array kRows{
         "Writes need the primary: let the DSN lead to it, promote this server, or end default_transaction_read_only."},
     Row{FaultKind::too_many_connections,
         "Raise max_connections (or the limit of the role or database), or lower `size` or the number of instances."},
+    Row{FaultKind::too_few_connections,
+        "Raise what caps them: the role's or database's CONNECTION LIMIT, max_connections, or a pooler's "
+        "default_pool_size and max_user_connections."},
+    Row{FaultKind::pooler,
+        "The relay's lease and our settings live in a session: set `pool_mode = session` for this database in the "
+        "pooler, or let the DSN lead to the server itself."},
+    Row{FaultKind::wrong_setting,
+        "Take the setting back where it was made: `alter role ... reset NAME`, `alter database ... reset NAME`, or in "
+        "postgresql.conf."},
     Row{FaultKind::connection_lost, "Look at the server's log for a crash, a restart or an administrator's command."},
     Row{FaultKind::disk_full, "Make room on the server's disk; look at old replication slots and archived WAL first."},
     Row{FaultKind::topic_missing, "Create the topic (ratchetd never does), or correct its name."},

@@ -1,15 +1,12 @@
 """Several databases: a second one that does not exist yet, that dies and comes back; connections that are replaced."""
 import json
-import shutil
-import subprocess
-import tempfile
 import time
-from pathlib import Path
 
 from conftest import migrated, prepared
 from load import Load, judge
 
-from tests.support.servers import Daemon, Postgres, free_ports, wait_for
+from tests.support.pgbouncer import PgBouncer
+from tests.support.servers import Daemon, Postgres, wait_for
 
 
 def pools(daemon):
@@ -99,42 +96,14 @@ def test_an_optional_pool_that_dies_takes_nothing_else_with_it(make, postgres, k
     assert d.stop(20) == 0, "what hangs does not hold up the end"
 
 
-class PgBouncer:
-    """In session mode, told to ignore the startup parameter it does not know, as its manual says."""
-
-    def __init__(self, postgres):
-        self.dir = Path(tempfile.mkdtemp(prefix="ratchet-pgb-"))
-        self.port, self.process, self.as_user = free_ports(1)[0], None, postgres.as_user
-        (self.dir / "users").write_text('"app" ""\n')
-        (self.dir / "ini").write_text(
-            f"[databases]\napp = host=127.0.0.1 port={postgres.port} dbname=app\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {self.port}\n"
-            f"unix_socket_dir =\nauth_type = trust\nauth_file = {self.dir}/users\npool_mode = session\nignore_startup_parameters = options\n")
-        self.dir.chmod(0o755)
-
-    def start(self):
-        program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/sbin:/bin")
-        self.process = subprocess.Popen(self.as_user(program, "-q", self.dir / "ini"), cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        return self
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def remove(self):
-        if self.process and self.process.poll() is None:
-            self.kill()
-        shutil.rmtree(self.dir, ignore_errors=True)
-
-
 def test_pgbouncer_in_session_mode_is_a_server_like_any_other(make, kafka):
     postgres = prepared(make(Postgres, log_statement="'all'", log_min_messages="'log'").start())
     bouncer = make(PgBouncer, postgres).start()
-    dsn = f"host=127.0.0.1 port={bouncer.port} dbname=app user=app"
-    d = migrated(make(Daemon, dsn, kafka.bootstrap), postgres).start().wait_level(3)
+    d = migrated(make(Daemon, bouncer.dsn(), kafka.bootstrap), postgres).start().wait_level(3)
     assert d.post("/events/orders", {"customer": "c", "n": 1})[0] == 202
     assert json.loads(kafka.consume("orders", lambda rs: len(rs) >= 1)[0].value())["n"] == 1
     log = (postgres.dir / "log").read_text()
-    assert "set statement_timeout=5000" in log, "the session is ours though `options` did not come through"
+    assert "set statement_timeout = '5000'" in log, "the session is ours though `options` did not come through"
     wait_for("all open", lambda: pools(d)["main"]["open"] == 8)
     d.ctl("reconnect", "main")
     assert d.post("/events/orders", {"customer": "c", "n": 2})[0] == 202

@@ -269,8 +269,8 @@ TEST_CASE("connection: values come as they are") {
 TEST_CASE("connection: what the server refuses has its SQLSTATE, and the connection is still good") {
   Postgres& server = the_server();
   auto connection = Client(server.dsn("app", "app") + " password=right").connected();
-  REQUIRE(connection->exec("create table t(k int primary key, n int check (n > 0))"));
-  REQUIRE(connection->exec("insert into t values (1, 1)"));
+  REQUIRE(connection->exec("create table public.t(k int primary key, n int check (n > 0))"));
+  REQUIRE(connection->exec("insert into public.t values (1, 1)"));
 
   const auto state = [&](const std::string& sql) {
     auto rows = connection->exec(sql);
@@ -280,8 +280,8 @@ TEST_CASE("connection: what the server refuses has its SQLSTATE, and the connect
     CHECK_FALSE(has(rows.error().text, "\n"));
     return rows.error().sqlstate;
   };
-  CHECK(state("insert into t values (1, 1)") == "23505");
-  CHECK(state("insert into t values (2, 0)") == "23514");
+  CHECK(state("insert into public.t values (1, 1)") == "23505");
+  CHECK(state("insert into public.t values (2, 0)") == "23514");
   CHECK(state("selec") == "42601");
   CHECK(state("select nonsense()") == "42883");
   CHECK(state("select * from pg_authid") == "42501");
@@ -398,20 +398,26 @@ TEST_CASE("sqlstate: the server's own words are found among libpq's") {
   CHECK(what_was_said("\n\n").text.empty());
 }
 
-TEST_CASE("sqlstate: each kind of fault is known") {
-  const auto kind = [](std::string state) { return fault_kind({SqlError::Kind::said, std::move(state), "x"}); };
-  CHECK(kind("25006") == FaultKind::read_only);
-  CHECK(kind("28P01") == FaultKind::authentication);
-  CHECK(kind("28000") == FaultKind::authentication);
-  CHECK(kind("3D000") == FaultKind::authentication);
-  CHECK(kind("42501") == FaultKind::authorisation);
-  CHECK(kind("53100") == FaultKind::disk_full);
-  CHECK(kind("53300") == FaultKind::too_many_connections);
-  CHECK(kind("57P01") == FaultKind::connection_lost);
-  CHECK(kind("57P03") == FaultKind::refused);
-  CHECK(kind("08006") == FaultKind::connection_lost);
-  CHECK(kind("23505") == FaultKind::unknown);
+TEST_CASE("sqlstate: each kind of fault is known, from where it can mean that") {
+  const auto lost = [](std::string state) { return fault_kind({SqlError::Kind::lost, std::move(state), "x"}); };
+  const auto said = [](std::string state) { return fault_kind({SqlError::Kind::said, std::move(state), "x"}); };
+  CHECK(lost("28P01") == FaultKind::authentication);
+  CHECK(lost("28000") == FaultKind::authentication);
+  CHECK(lost("3D000") == FaultKind::authentication);
+  CHECK(lost("53300") == FaultKind::too_many_connections);
+  CHECK(lost("57P01") == FaultKind::connection_lost);
+  CHECK(lost("57P03") == FaultKind::refused);
+  CHECK(lost("08006") == FaultKind::connection_lost);
+  CHECK(lost("42501") == FaultKind::authorisation);
+  CHECK(said("25006") == FaultKind::read_only);
+  CHECK(said("26000") == FaultKind::pooler);
+  CHECK(said("42501") == FaultKind::authorisation);
+  CHECK(said("53100") == FaultKind::disk_full);
+  for (const char* state : {"28P01", "3D000", "53300", "57P01", "57P03", "08006", "23505"})
+    CHECK(said(state) == FaultKind::unknown);
   CHECK(fault_kind({SqlError::Kind::lost, "", ""}) == FaultKind::connection_lost);
+  CHECK(fault_kind({SqlError::Kind::lost, "08P01", "FATAL: no more connections allowed (max_client_conn)"}) ==
+        FaultKind::too_many_connections);
 }
 
 TEST_CASE("conninfo: lists, quotes and both forms") {

@@ -513,8 +513,10 @@ TEST_CASE("pool: what is one connection's own matter is no fault") {
   for (const char* state : {"", "23505", "57P01", "57014", "40001", "08006"}) {
     world.pool.report({SqlError::Kind::lost, state, "x"});
   }
+  for (const char* state : {"57P02", "57P03", "57P04", "08006", "40003"})
+    world.pool.report({SqlError::Kind::said, state, "x"});
   CHECK(world.faults.size() == 0);
-  world.pool.report({SqlError::Kind::said, "57P02", "the server goes down"});
+  world.pool.report({SqlError::Kind::lost, "57P02", "the server goes down"});
   CHECK(world.faults.size() == 1);
 }
 
