@@ -13,13 +13,14 @@
 #include <mutex>
 #include <vector>
 
+#include "levels/0_baseline/log_repeats.hpp"
+
 namespace ratchet {
 
 namespace {
 
 constexpr std::size_t kLineBytes = 4096;
 static_assert(kLineBytes <= PIPE_BUF);
-constexpr Duration kRepeatWindow = std::chrono::seconds(10);
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
 std::string_view word(Severity severity) noexcept {
@@ -114,18 +115,11 @@ std::string safe_value(const Field& field) {
   return redact(field.value);
 }
 
-struct Line {
-  Severity severity = Severity::debug;
-  std::string message;
-  std::vector<std::pair<std::string, std::string>> fields;
-  bool operator==(const Line&) const = default;
-};
-
 bool is_taken(std::string_view name) noexcept {
   return name == "time" || name == "severity" || name == "message" || name == "repeated" || name == "fields_left_out";
 }
 
-void append_json(std::string& out, const Line& line, const std::string& when, std::uint64_t repeated, std::size_t most,
+void append_json(std::string& out, const LogLine& line, const std::string& when, std::uint64_t repeated, std::size_t most,
                  std::size_t fields) {
   auto member = [&out](std::string_view name, std::string_view value) {
     out += out.back() == '{' ? "\"" : ",\"";
@@ -147,7 +141,7 @@ void append_json(std::string& out, const Line& line, const std::string& when, st
   out += '}';
 }
 
-void append_text(std::string& out, const Line& line, const std::string& when, std::uint64_t repeated, std::size_t most,
+void append_text(std::string& out, const LogLine& line, const std::string& when, std::uint64_t repeated, std::size_t most,
                  std::size_t fields) {
   out += when;
   out += ' ';
@@ -197,7 +191,7 @@ struct Log::Inside {
         priorities(format == LogFormat::text ? isatty(descriptor) == 0 : is_journal(descriptor)),
         least(settings.level) {}
 
-  std::string render(const Line& line, std::uint64_t count) const {
+  std::string render(const LogLine& line, std::uint64_t count) const {
     const std::string when = rfc3339(time.wall());
     std::size_t most = std::string::npos;
     std::size_t fields = line.fields.size();
@@ -234,19 +228,13 @@ struct Log::Inside {
     return n == static_cast<ssize_t>(whole.size());
   }
 
-  void say(const Line& line, std::uint64_t count) {
+  void say(const LogLine& line, std::uint64_t count) {
     const std::uint64_t missing = dropped.load(std::memory_order_relaxed) - dropped_said;
     if (missing > 0) {
-      const Line gap{Severity::warning, "log lines were dropped", {{"lines", std::to_string(missing)}}};
+      const LogLine gap{Severity::warning, "log lines were dropped", {{"lines", std::to_string(missing)}}};
       if (put(render(gap, 0))) dropped_said += missing;
     }
     if (!put(render(line, count))) dropped.fetch_add(1, std::memory_order_relaxed);
-  }
-
-  void say_count() {
-    if (repeated == 0) return;
-    say(last, repeated);
-    repeated = 0;
   }
 
   const TimeSource& time;
@@ -257,9 +245,7 @@ struct Log::Inside {
   std::atomic<std::uint64_t> dropped{0};
 
   std::mutex mutex;  // protects what follows, and the order of lines
-  Line last;
-  TimePoint last_said{};
-  std::uint64_t repeated = 0;
+  LogRepeats repeats{[this](const LogLine& line, std::uint64_t count) { say(line, count); }};
   std::uint64_t dropped_said = 0;
   bool torn = false;
 };
@@ -269,36 +255,23 @@ Log::Log(const LogSettings& settings, const TimeSource& time, int fd)
 
 Log::~Log() {
   std::lock_guard lock(inside_->mutex);
-  inside_->say_count();
+  inside_->repeats.say_all();
 }
 
 void Log::write(Severity severity, std::string_view message, std::initializer_list<Field> fields) {
   if (static_cast<int>(severity) > inside_->least.load(std::memory_order_relaxed)) return;
-  Line line{severity, redact(message), {}};
+  LogLine line{severity, redact(message), {}};
   line.fields.reserve(fields.size());
   for (const Field& field : fields)
     line.fields.emplace_back(std::string(field.name), safe_value(field));
 
   std::lock_guard lock(inside_->mutex);
-  const TimePoint now = inside_->time.now();
-  if (line == inside_->last) {
-    ++inside_->repeated;
-    if (now - inside_->last_said < kRepeatWindow) return;
-    inside_->say_count();
-  } else {
-    inside_->say_count();
-    inside_->last = std::move(line);
-    inside_->say(inside_->last, 0);
-  }
-  inside_->last_said = now;
+  inside_->repeats.take(std::move(line), inside_->time.now());
 }
 
 void Log::say_repeats() {
   std::lock_guard lock(inside_->mutex);
-  const TimePoint now = inside_->time.now();
-  if (inside_->repeated == 0 || now - inside_->last_said < kRepeatWindow) return;
-  inside_->say_count();
-  inside_->last_said = now;
+  inside_->repeats.say_due(inside_->time.now());
 }
 
 void Log::set_level(Severity least) noexcept {

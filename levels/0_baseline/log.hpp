@@ -9,7 +9,8 @@
 // characters are escaped, bytes that are not UTF-8 become U+FFFD, and values pass through redact().
 //
 // Repeats: the same severity, message and fields in a row are said once and counted; the count is said, as
-// "... (repeated 12 times)", when something else is logged, after 10 s of repeating, or by say_repeats().
+// "... (repeated 12 times)", when something else is logged, after 10 s of repeating, or by say_repeats(). With others
+// between them they are said three times in 10 s, and counted from then on: lines that alternate fold, too.
 //
 // Priorities `<N>` for systemd stand before text lines when the descriptor is no terminal, and before JSON lines only
 // when it is the journal's own ($JOURNAL_STREAM): everybody else expects a JSON line to start with a brace.

@@ -218,6 +218,59 @@ TEST_CASE("log: repeats in a row are folded and counted") {
   CHECK((lines.empty() || lines[0].find("(repeated 12 times)") != std::string::npos));
 }
 
+TEST_CASE("log: repeats that alternate with others are folded and counted, too") {
+  Pipe pipe;
+  ManualTime time;
+  const auto count = [](const std::vector<std::string>& lines, const std::string& what) {
+    return std::count_if(lines.begin(), lines.end(), [&](const auto& line) { return line.find(what) != std::string::npos; });
+  };
+  {
+    Log log(as(LogFormat::text), time, pipe.in());
+    for (int i = 0; i < 1000; ++i) {
+      log.warning("cannot accept", {{"port", "1"}});
+      log.warning("level lost", {{"level", "1"}});
+      if (i % 2 == 0) log.warning("raise failed", {{"level", "1"}});
+    }
+    auto lines = pipe.lines();
+    CHECK(lines.size() == 9);
+    CHECK(count(lines, "cannot accept") == 3);
+    time.advance(std::chrono::seconds(10));
+    log.say_repeats();
+    log.say_repeats();
+    lines = pipe.lines();
+    CHECK(lines.size() == 3);
+    CHECK(count(lines, "cannot accept port=1 (repeated 997 times)") == 1);
+    CHECK(count(lines, "raise failed level=1 (repeated 497 times)") == 1);
+    log.warning("cannot accept", {{"port", "1"}});  // a new window
+    CHECK(pipe.lines().size() == 1);
+    for (int i = 0; i < 5; ++i) {
+      log.warning("level lost", {{"level", "1"}});
+      log.warning("cannot accept", {{"port", "1"}});
+    }
+    pipe.lines();
+  }
+  const auto lines = pipe.lines();  // at the end
+  CHECK(count(lines, "(repeated ") == 2);
+}
+
+TEST_CASE("log: what repeats is remembered among many lines that come once, within bounds") {
+  Pipe pipe;
+  ManualTime time;
+  Log log(as(LogFormat::text), time, pipe.in());
+  std::size_t said = 0;
+  for (int i = 0; i < 1000; ++i) {
+    log.warning("cannot accept", {{"port", "1"}});
+    log.warning("another", {{"number", std::to_string(i)}});
+    for (const auto& line : pipe.lines())
+      if (line.find("cannot accept") != std::string::npos) ++said;
+  }
+  CHECK(said == 3);
+  for (int i = 0; i < 200; ++i) {  // none of them fits beside another, and all are said
+    log.warning("long", {{"number", std::to_string(i)}, {"value", std::string(100'000, 'x')}});
+    CHECK(pipe.lines().size() >= 1);
+  }
+}
+
 TEST_CASE("log: secrets never reach the log") {
   for (const LogFormat format : {LogFormat::text, LogFormat::json}) {
     Pipe pipe;
