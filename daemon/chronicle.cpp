@@ -17,6 +17,8 @@ std::string in_s(Duration d) { return std::to_string(std::chrono::duration_cast<
 
 std::string alarm_id(int level) { return "level." + std::to_string(level); }
 
+std::string flapping_id(int level) { return alarm_id(level) + ".flapping"; }
+
 std::string overrun_id(int level) { return alarm_id(level) + ".overrun"; }
 
 }  // namespace
@@ -83,6 +85,8 @@ void Chronicle::faulted(const Fault& fault, std::uint64_t count) {
                                     {"text", fault.text},
                                     {"reports", std::to_string(count)}});
   add_history("fault", fault.level, fault.text);
+  notes(fault.level).flapping.fell(parts_.time.now());
+  if (notes(fault.level).flaps) set_flapping_alarm(fault.level);
 }
 
 void Chronicle::lowered(int level, std::string_view reason) {
@@ -150,6 +154,8 @@ std::optional<FaultKind> Chronicle::last_kind(int level) const {
   return notes(level).last_fault->kind;
 }
 
+int Chronicle::falls(int level, TimePoint now) const { return notes(level).flapping.falls(now); }
+
 // A level is missed while it is its turn: what stands above a missing level has nothing to be blamed for.
 void Chronicle::look(const ladder::State& state, TimePoint now) {
   for (int level = 1; level <= kTopLevel; ++level) {
@@ -167,6 +173,7 @@ void Chronicle::look(const ladder::State& state, TimePoint now) {
         parts_.alarms.clear(alarm_id(level));
         break;
     }
+    look_at_flapping(level, now);
   }
   count_alarms();
 }
@@ -175,6 +182,8 @@ std::optional<TimePoint> Chronicle::next_look() const {
   std::optional<TimePoint> next;
   for (const LevelAlarm& alarm : level_alarms_)
     if (const auto look = alarm.next_look()) next = next ? std::min(*next, *look) : *look;
+  for (const LevelNotes& n : notes_)
+    if (const auto look = n.flapping.next_look()) next = next ? std::min(*next, *look) : *look;
   return next;
 }
 
@@ -242,6 +251,25 @@ void Chronicle::set_level_alarm(int level) {
         std::string(name(level)) + ": not held for " + in_s(parts_.alarm_after) + " s, no attempt has ended yet",
         "Wait for the attempt under way: it ends with a cause.");
   }
+}
+
+void Chronicle::look_at_flapping(int level, TimePoint now) {
+  LevelNotes& n = notes(level);
+  const LevelAlarm::Verdict verdict = n.flapping.look(now);
+  if (verdict == LevelAlarm::Verdict::keep) return;
+  n.flaps = verdict == LevelAlarm::Verdict::raise;
+  if (n.flaps) set_flapping_alarm(level);
+  else parts_.alarms.clear(flapping_id(level));
+}
+
+void Chronicle::set_flapping_alarm(int level) {
+  const LevelNotes& n = notes(level);
+  const FaultNote last = n.last_fault.value_or(FaultNote{});
+  parts_.alarms.set(flapping_id(level),
+                    std::string(name(level)) + ": lost " + std::to_string(falls(level, parts_.time.now())) +
+                        " times within five minutes, the last time by: " + last.text,
+                    "It comes back each time and is lost again; /history has each fall. " +
+                        std::string(runbook(last.kind)));
 }
 
 // An id once seen keeps its series, at 0 when cleared: a series that vanishes cannot be told from a dead daemon.

@@ -16,6 +16,7 @@
 #include "levels/0_baseline/log.hpp"
 #include "levels/0_baseline/metrics.hpp"
 #include "levels/core/alarms.hpp"
+#include "levels/core/flapping.hpp"
 #include "levels/core/ladder.hpp"
 #include "levels/core/status.hpp"
 
@@ -56,6 +57,7 @@ class Chronicle {
   // How long the level has been held; zero when it is not.
   Duration held_for(int level, TimePoint now) const;
   std::optional<FaultKind> last_kind(int level) const;
+  int falls(int level, TimePoint now) const;  // of late (Flapping)
 
   // Sets and clears the levels' alarms by their rule, and the metrics that follow the alarms.
   void look(const ladder::State& state, TimePoint now);
@@ -73,6 +75,8 @@ class Chronicle {
     std::uint64_t unsaid_failures = 0;  // since the last one that was logged
     std::string said;                   // the reason last logged
     std::optional<FaultNote> last_fault;
+    Flapping flapping;
+    bool flaps = false;  // its alarm is set
     bool overruns = false;
   };
   LevelNotes& notes(int level) { return notes_[static_cast<std::size_t>(level)]; }
@@ -82,6 +86,8 @@ class Chronicle {
   void note_fault(int level, const Fault& fault);
   void add_history(std::string what, int level, std::string text);
   void set_level_alarm(int level);
+  void look_at_flapping(int level, TimePoint now);
+  void set_flapping_alarm(int level);
   void count_alarms();
 
   Parts parts_;

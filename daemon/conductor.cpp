@@ -136,7 +136,8 @@ void Conductor::take_raise(int level, RaiseDone& done) {
 }
 
 void Conductor::take_lowered(int level) {
-  backoff_[static_cast<std::size_t>(level)].held_for(chronicle_.held_for(level, parts_.time.now()));
+  const TimePoint now = parts_.time.now();
+  backoff_[static_cast<std::size_t>(level)].fell(chronicle_.held_for(level, now), chronicle_.falls(level, now));
   const bool falling = state_.fall_to < state_.held;
   const bool foot = state_.fall_to == level - 1;
   const Duration wait = foot ? rest(level, chronicle_.last_kind(level).value_or(FaultKind::unknown)) : Duration::zero();

@@ -80,12 +80,14 @@ void Climber::run() {
   }
   let_go(lock, Leave::asked);
   parts_.alarms.clear(alarm_id());
+  parts_.alarms.clear(flapping_id());
 }
 
 TimePoint Climber::next_look(TimePoint now) const {
-  const TimePoint next = held_ ? next_probe_ : next_attempt_;
-  const auto alarm = alarm_.next_look();
-  return alarm ? std::min(next, std::max(*alarm, now)) : next;
+  TimePoint next = held_ ? next_probe_ : next_attempt_;
+  for (const auto& look : {alarm_.next_look(), flapping_.next_look()})
+    if (look) next = std::min(next, std::max(*look, now));
+  return next;
 }
 
 void Climber::raise(Lock& lock) {
@@ -137,7 +139,8 @@ void Climber::probe(Lock& lock) {
 void Climber::lost(Lock& lock, const Fault& fault) {
   let_go(lock, Leave::fault);
   const TimePoint now = parts_.time.now();
-  backoff_.held_for(now - held_since_);
+  flapping_.fell(now);
+  backoff_.fell(now - held_since_, flapping_.falls(now));
   failed(fault, true);
 }
 
@@ -162,6 +165,7 @@ void Climber::failed(const Fault& fault, bool was_held) {
       .counter("ratchet_pool_faults_total", "Faults of optional pools and their failed attempts",
                {{"pool", parts_.pool}, {"kind", kind}})
       .add();
+  if (flaps_) set_flapping_alarm();
   if (std::exchange(said_, fault.text) == fault.text && !was_held) return;
   const std::string what = was_held ? "optional pool lost" : "optional pool not reached";
   parts_.log.warning(what, {{"pool", parts_.pool}, {"kind", kind}, {"text", fault.text}});
@@ -182,6 +186,20 @@ void Climber::look_at_alarm(TimePoint now) {
       parts_.alarms.clear(alarm_id());
       break;
   }
+  const LevelAlarm::Verdict verdict = flapping_.look(now);
+  if (verdict == LevelAlarm::Verdict::keep) return;
+  flaps_ = verdict == LevelAlarm::Verdict::raise;
+  if (flaps_) set_flapping_alarm();
+  else parts_.alarms.clear(flapping_id());
+}
+
+void Climber::set_flapping_alarm() {
+  if (!last_fault_) return;
+  parts_.alarms.set(flapping_id(),
+                    "database " + parts_.pool + ": lost " + std::to_string(flapping_.falls(parts_.time.now())) +
+                        " times within five minutes, the last time by: " + last_fault_->text,
+                    "It comes back each time and is lost again; /history has each fall. " +
+                        std::string(runbook(last_fault_->kind)));
 }
 
 // The cause, not the symptom: that the pool is missing stands in the alarm's id.

@@ -1,7 +1,8 @@
 // Keeps something raised that nothing above depends on: raises it, probes it by its own plan, lets it go at a fault,
 // rests, tries again; for ever, on a thread of its own. The ladder in small, for optional databases: a cluster that
 // does not exist yet is found within seconds of its birth. What is wrong is logged once per change, counted, written
-// into the history, and alarmed by the rule of the levels: not held for 15 s sets it, held for `settle` clears it.
+// into the history, and alarmed by the rule of the levels: not held for 15 s sets it, held for `settle` clears it; and
+// that it is lost again and again is one of its own (flapping.hpp).
 #pragma once
 
 #include <condition_variable>
@@ -18,6 +19,7 @@
 #include "levels/0_baseline/metrics.hpp"
 #include "levels/core/alarms.hpp"
 #include "levels/core/backoff.hpp"
+#include "levels/core/flapping.hpp"
 #include "levels/core/level.hpp"
 
 namespace ratchet::db {
@@ -69,13 +71,17 @@ class Climber final : public FaultSink {
   void look_at_alarm(TimePoint now);
   TimePoint next_look(TimePoint now) const;
   std::string alarm_id() const { return "pool." + parts_.pool; }
+  std::string flapping_id() const { return alarm_id() + ".flapping"; }
   void set_alarm();
+  void set_flapping_alarm();
 
   Parts parts_;
   Level* level_ = nullptr;
   Backoff backoff_;  // the thread's own, like what follows
   LevelAlarm alarm_;
+  Flapping flapping_;
   bool alarmed_ = false;
+  bool flaps_ = false;  // its alarm is set
   std::string said_;  // last logged
   std::unique_ptr<HeldLevel> held_;
   TimePoint held_since_{}, next_probe_{};

@@ -134,7 +134,7 @@ std::optional<Fault> HeldBroker::ride(Patience& patience) {
 std::optional<Fault> HeldBroker::let_go(Fault why, Patience& patience) {
   parts_.producer.log.warning("broker: away, events wait in the outbox", {{"reason", why.text}});
   alarm_away(why);
-  backoff_.held_for(now() - whole_since_);
+  backoff_.fell(now() - whole_since_);
   Patience brief(std::min(patience.deadline(), now() + kLetGo));
   parts_.relay.stop(brief, Leave::fault);
   producer_.reset();

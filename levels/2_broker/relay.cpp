@@ -176,7 +176,7 @@ void Relay::Inside::run() {
       rest(now() + kUnconnected);
       continue;
     }
-    backoff.held_for(now() - begun);
+    backoff.fell(now() - begun);
     if (going()) rest(now() + backoff.next(chance()));
   }
   std::lock_guard lock(mutex_);

@@ -1,6 +1,7 @@
 // How long to rest before the next attempt: decorrelated jitter (AWS: min(cap, U(base, 3 * previous))) with a
 // floor, so that a fleet that lost the same database does not come back in step. It forgets only after what it
-// guards has been held for `settle`: success alone proves little.
+// guards has been held for `settle`: success alone proves little. And while that flaps (flapping.hpp) it does not forget
+// at all: from the third fall on each rest is at least twice as long as for the fall before, up to the cap less a fifth.
 #pragma once
 
 #include "levels/core/clock.hpp"
@@ -36,13 +37,15 @@ class Backoff {
   Duration next(double chance) noexcept;
   // The rest after a failure that only a person can mend: the cap, less up to a fifth.
   Duration cap(double chance) noexcept;
-  // The rest after a fault of something that was held: base plus jitter, if it had been held for `settle`.
-  void held_for(Duration held) noexcept;
+  // What was held for so long is lost, the `falls`th time of late (Flapping::falls). The rest that follows is base plus
+  // jitter if it had been held for `settle`, and does not flap.
+  void fell(Duration held, int falls = 1) noexcept;
 
  private:
   BackoffSettings settings_;
   Duration previous_{};
   Duration rested_{};  // in all, since it forgot
+  Duration least_{};   // of the next rest, while what it guards flaps; else zero
 };
 
 }  // namespace ratchet

@@ -270,7 +270,7 @@ TEST_CASE("manager: a probe that misses twice is a fault") {
   REQUIRE(bench.climbs());
 }
 
-TEST_CASE("manager: flapping rests longer and longer, being held for settle forgets it") {
+TEST_CASE("manager: flapping rests longer and longer and alarms, five minutes without a fall forget it") {
   Bench bench;
   Manager::Parts parts{.instance = "test-1",
                        .version = "0",
@@ -301,7 +301,18 @@ TEST_CASE("manager: flapping rests longer and longer, being held for settle forg
     CHECK(rest > before);
     before = rest;
   }
-  bench.advance(seconds(10));
+  const auto flapping = [&]() -> std::string {
+    for (const AlarmStatus& alarm : bench.alarms.list())
+      if (alarm.id == "level.3.flapping") return alarm.text;
+    return {};
+  };
+  CHECK(eventually([&] { return flapping().find("lost 3 times within five minutes, the last time by: ") != std::string::npos; }));
+  CHECK(flapping().find("no descriptors") != std::string::npos);
+  bench.advance(seconds(20));  // longer than settle
+  CHECK(fall() >= 4 * BackoffSettings{}.base);
+  CHECK(eventually([&] { return flapping().find("lost 4 times") != std::string::npos; }));
+  bench.advance(std::chrono::minutes(5));
+  CHECK(eventually([&] { return flapping().empty(); }));
   CHECK(fall() == 2 * BackoffSettings{}.base);
 }
 

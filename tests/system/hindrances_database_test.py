@@ -219,5 +219,19 @@ def triggers_switched_off(make):
     postgres.sql("alter role app reset session_replication_role")
 
 
+@hindrance(alarm="level.1.flapping", level=None, seconds=10, text=r"database: lost [3-9] times within five minutes, the last time by: database main: .+",
+           remedy=r"It comes back each time and is lost again; /history has each fall\. .+", heals=False)
+def a_server_that_comes_and_goes(make):
+    """Each fall is mended in seconds, so the level is never missed for as long as its own alarm takes."""
+    postgres, broker = prepared(make(Postgres).start()), make(EmbeddedBroker, "orders")
+    d = migrated(make(Daemon, postgres.dsn("app"), broker.bootstrap), postgres).start()
+    for _ in range(3):
+        d.wait_level(3)
+        postgres.kill()
+        wait_for("level 1 lost", lambda: d.held() == 0)
+        postgres.start()
+    yield d
+
+
 def test_everything_in_postgresql_that_makes_no_progress_is_alarmed(make):
     judge_all(ROWS, make)

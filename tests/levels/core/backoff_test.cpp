@@ -31,7 +31,7 @@ TEST_CASE("backoff: every rest is between base and cap") {
       const Duration rest = backoff.next(any_chance());
       RC_ASSERT(rest >= settings.base);
       RC_ASSERT(rest <= settings.cap);
-      if (*rc::gen::arbitrary<bool>()) backoff.held_for(milliseconds(*rc::gen::inRange(0, 60'000)));
+      if (*rc::gen::arbitrary<bool>()) backoff.fell(milliseconds(*rc::gen::inRange(0, 60'000)));
     }
   }));
 }
@@ -70,7 +70,7 @@ TEST_CASE("backoff: no rest is longer than `early` until it has rested for `earl
     for (int i = 0; i < 3; ++i)
       longest = std::max(longest, backoff.next(0.9));
     RC_ASSERT(longest > settings.early);
-    backoff.held_for(settings.settle);
+    backoff.fell(settings.settle);
     RC_ASSERT(backoff.next(any_chance()) <= settings.early);
   }));
 }
@@ -92,9 +92,9 @@ TEST_CASE("backoff: forgets only after the level was held for settle") {
     for (int i = 0; i < 20; ++i)
       backoff.next(0.9);
     Backoff same = backoff;
-    backoff.held_for(settings.settle - milliseconds(1));
+    backoff.fell(settings.settle - milliseconds(1));
     RC_ASSERT(backoff.next(chance) == Backoff(same).next(chance));
-    same.held_for(settings.settle);
+    same.fell(settings.settle);
     RC_ASSERT(same.next(chance) == first);
   }));
 }
