@@ -2,14 +2,10 @@
 
 #include <pthread.h>
 
-#include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/file.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +16,7 @@
 #include <thread>
 
 #include "config/secret.hpp"
+#include "levels/0_baseline/listener.hpp"
 #include "levels/0_baseline/ops.hpp"
 
 namespace ratchet {
@@ -28,7 +25,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 using std::chrono::milliseconds;
 
-constexpr std::size_t kMostClients = 16;
+constexpr std::ptrdiff_t kMostUnheard = 16;   // whose request is not there yet
+constexpr std::ptrdiff_t kMostWaiting = 64;   // for a level, or for what a command does
 constexpr std::size_t kLongestRequest = std::size_t{16} * 1024;
 constexpr milliseconds kClientPatience{10'000};  // for its one line
 constexpr milliseconds kLook{20};                // while somebody waits for a level or for a command's reply
@@ -78,7 +76,7 @@ class Control::Inside {
     const std::uint64_t one = 1;
     [[maybe_unused]] const auto written = ::write(*end_, &one, sizeof one);
     thread_.join();
-    if (listener_) ::unlink(parts_.path.c_str());
+    listener_.close_and_remove();
   }
   Inside(const Inside&) = delete;
   Inside& operator=(const Inside&) = delete;
@@ -95,8 +93,8 @@ class Control::Inside {
 
   void run() {
     for (;;) {
-      if (!listener_ && parts_.time.now() >= bind_at_) bind();
-      std::vector<pollfd> ready{{*end_, POLLIN, 0}, {*listener_, POLLIN, 0}};
+      if (!listener_.is_open() && parts_.time.now() >= bind_at_) bind();
+      std::vector<pollfd> ready{{*end_, POLLIN, 0}, {listener_.fd(), POLLIN, 0}};
       for (const auto& client : clients_)  // of one that waits only the hanging up matters, which is always told
         ready.push_back({*client.fd, static_cast<short>(client.level || client.reply ? 0 : POLLIN), 0});
       if (::poll(ready.data(), ready.size(), patience()) < 0 && errno != EINTR) {
@@ -123,59 +121,53 @@ class Control::Inside {
     const bool waiting =
         std::any_of(clients_.begin(), clients_.end(), [](const Client& c) { return c.level || c.reply; });
     if (waiting) return static_cast<int>(kLook.count());
-    if (!clients_.empty() || !listener_) return static_cast<int>(kRebind.count());
+    if (!clients_.empty() || !listener_.is_open()) return static_cast<int>(kRebind.count());
     return -1;
   }
 
-  // The lock, not the file, says whether somebody alive holds the path: a file left by a crash is no obstacle.
   void bind() {
     bind_at_ = parts_.time.now() + kRebind;
-    std::string why;
-    Fd lock(::open((parts_.path + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640));
-    if (!lock) {
-      why = std::strerror(errno);
-    } else if (::flock(*lock, LOCK_EX | LOCK_NB) != 0) {
-      why = "a live daemon holds it";
-    } else {
-      ::unlink(parts_.path.c_str());
-      why = listen();
-    }
-    if (why.empty()) {
-      lock_ = std::move(lock);
+    ListenAddress address;
+    address.path = parts_.path;
+    auto opened = http::Listener::open(address, parts_.time.now());
+    if (opened) {
+      listener_ = std::move(*opened);
+      give_to_operators();
       parts_.alarms.clear(kAlarm);
     } else {
-      parts_.alarms.set(kAlarm, "control socket " + parts_.path + ": " + why,
+      parts_.alarms.set(kAlarm, "control socket: " + opened.error().text,
                         "ops.control: choose a path of this daemon's own in a folder it may write to; ratchetctl "
-                        "cannot reach it meanwhile");
+                        "cannot reach it meanwhile; it is tried again each second");
     }
   }
 
-  std::string listen() {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    if (parts_.path.size() >= sizeof address.sun_path) return "the path is too long for a unix socket";
-    std::copy(parts_.path.begin(), parts_.path.end(), address.sun_path);
-    Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    if (::bind(*fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return std::strerror(errno);
-    if (::chmod(parts_.path.c_str(), 0660) != 0) return std::strerror(errno);
-    if (const group* own = ::getgrnam("ratchetd");
-        own != nullptr && own->gr_gid != ::getegid() && ::chown(parts_.path.c_str(), static_cast<uid_t>(-1), own->gr_gid) != 0)
+  void give_to_operators() {
+    const group* const own = ::getgrnam("ratchetd");
+    if (own == nullptr || own->gr_gid == ::getegid()) return;
+    if (::lchown(parts_.path.c_str(), static_cast<uid_t>(-1), own->gr_gid) != 0)
       parts_.log.info("control: the socket stays with our own group", {{"reason", std::strerror(errno)}});
-    if (::listen(*fd, static_cast<int>(kMostClients)) != 0) return std::strerror(errno);
-    listener_ = std::move(fd);
-    return {};
   }
 
+  // Who is heard out already is not counted; of those whose line is still to come the oldest goes for a newcomer.
   void accept() {
-    Fd fd(::accept4(*listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    Fd fd(listener_.accept().fd);
     if (!fd) {
       if (errno != EAGAIN) ::poll(nullptr, 0, static_cast<int>(kAcceptPause.count()));  // out of files: it stays queued
       return;
     }
+    if (std::count_if(clients_.begin(), clients_.end(), is_unheard) >= kMostUnheard) {
+      Client& oldest = *std::find_if(clients_.begin(), clients_.end(), is_unheard);
+      read(oldest);  // it may have come in this very moment
+      if (is_unheard(oldest)) answer(oldest, refusal("no request came, and others wait", true));
+      clients_.remove_if([](const Client& client) { return client.done; });
+    }
     clients_.push_back(Client{std::move(fd), parts_.time.now() + kClientPatience, {}, {}, {}, false});
-    if (clients_.size() > kMostClients)
-      answer(clients_.back(), refusal("too many clients on the control socket", true));
-    clients_.remove_if([](const Client& client) { return client.done; });
+  }
+
+  static bool is_unheard(const Client& client) { return !client.done && !client.level && !client.reply; }
+  bool are_many_waiting() const {
+    return std::count_if(clients_.begin(), clients_.end(), [](const Client& c) { return !c.done && !is_unheard(c); }) >=
+           kMostWaiting;
   }
 
   void read(Client& client) {
@@ -209,6 +201,8 @@ class Control::Inside {
       const auto status = parts_.board.read();
       return answer(client, status ? Json::parse(to_json(*status)) : refusal("it is only just starting", true));
     }
+    const bool waits = verb == "wait" || verb == "hold" || verb == "drain" || verb == "release";
+    if (waits && are_many_waiting()) return answer(client, refusal("too many wait on the control socket already", true));
     if (verb == "wait") {
       if (level < 0 || level > kTopLevel) return answer(client, refusal("wait: level must be 0..3"));
       client.level = static_cast<int>(level);
@@ -303,7 +297,8 @@ class Control::Inside {
   }
 
   Parts parts_;
-  Fd end_, lock_, listener_;
+  Fd end_;
+  http::Listener listener_;
   TimePoint bind_at_{};
   std::list<Client> clients_;
   std::thread thread_;  // last: starts when all is there

@@ -1,5 +1,7 @@
 // The control socket: verbs for operators, on a unix socket only (0660, group ratchetd). One JSON line in, one out.
-// A path held by a live daemon is never stolen (flock on PATH.lock): alarm, try again each second.
+// Only a socket that nobody listens on is replaced (http::Listener's rule). Anything else at its path is left alone:
+// alarm, try again each second. At most 16 clients whose request is still to come (the oldest goes for a newcomer, and
+// each after 10 s), and 64 that wait for a level or a command's end.
 #pragma once
 
 #include <functional>

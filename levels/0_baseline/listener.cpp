@@ -73,11 +73,22 @@ AddressText text_of(const SocketAddress& address) noexcept {
   return AddressText(bytes);
 }
 
-// A socket file whose listener is gone. 0: it is, or there is no file; else the errno that says what is in the way.
-int stale(const SocketAddress& address) noexcept {
-  struct stat found{};
-  if (::lstat(address.local.sun_path, &found) != 0) return errno == ENOENT ? 0 : errno;
-  if (!S_ISSOCK(found.st_mode)) return EEXIST;
+const char* kind_of(mode_t mode) noexcept {
+  return S_ISREG(mode) ? "a file" : S_ISDIR(mode) ? "a folder" : S_ISLNK(mode) ? "a link" : S_ISFIFO(mode) ? "a pipe" : "a device";
+}
+
+Fault in_the_way(const std::string& what, const std::string& path, mode_t mode, TimePoint now) {
+  Fault fault = fault_of(EADDRINUSE, what, now);
+  fault.text = what + ": " + path + " is " + kind_of(mode) + ", which is left alone";
+  return fault;
+}
+
+int open_lock(const std::string& path) noexcept {
+  return ::open((path + ".lock").c_str(), O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640);
+}
+
+// A socket file whose listener is gone is removed. 0: it was, or there is no file; else the errno that says why not.
+int remove_stale(const SocketAddress& address) noexcept {
   const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (probe < 0) return errno;
   const int error = ::connect(probe, &address.any, sizeof address.local) == 0 ? 0 : errno;
@@ -96,13 +107,15 @@ Listener::Listener(Listener&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)),
       family_(other.family_),
       port_(other.port_),
-      handshakes_stopped_(other.handshakes_stopped_) {}
+      handshakes_stopped_(other.handshakes_stopped_),
+      path_(std::move(other.path_)) {}
 
 Listener& Listener::operator=(Listener&& other) noexcept {
   std::swap(fd_, other.fd_);
   std::swap(family_, other.family_);
   std::swap(port_, other.port_);
   std::swap(handshakes_stopped_, other.handshakes_stopped_);
+  std::swap(path_, other.path_);
   return *this;
 }
 
@@ -114,10 +127,19 @@ Result<Listener> Listener::open_local(const ListenAddress& address, TimePoint no
   if (address.path.size() >= sizeof bound.local.sun_path) return fault_of(ENAMETOOLONG, what, now);
   std::memcpy(bound.local.sun_path, address.path.data(), address.path.size());
 
-  const Listener lock(::open((address.path + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640));
-  if (!lock.is_open()) return fault_of(errno, what, now);
+  const std::string lock_path = address.path + ".lock";
+  struct stat found{};
+  const bool there = ::lstat(lock_path.c_str(), &found) == 0;
+  if (there && !S_ISREG(found.st_mode)) return in_the_way(what, lock_path, found.st_mode, now);
+  const Listener lock(open_lock(address.path));
+  if (!lock.is_open()) return fault_of(errno, what + ": " + lock_path, now);
   if (::flock(lock.fd_, LOCK_EX | LOCK_NB) != 0) return fault_of(errno == EWOULDBLOCK ? EADDRINUSE : errno, what, now);
-  if (const int error = stale(bound); error != 0) return fault_of(error, what, now);
+  if (::lstat(bound.local.sun_path, &found) == 0) {
+    if (!S_ISSOCK(found.st_mode)) return in_the_way(what, address.path, found.st_mode, now);
+    if (const int error = remove_stale(bound); error != 0) return fault_of(error, what, now);
+  } else if (errno != ENOENT) {
+    return fault_of(errno, what, now);
+  }
 
   constexpr mode_t kMode = 0660;
   Listener listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -126,6 +148,7 @@ Result<Listener> Listener::open_local(const ListenAddress& address, TimePoint no
   if (::fchmod(listener.fd_, kMode) != 0) return fault_of(errno, what, now);
   if (::bind(listener.fd_, &bound.any, sizeof bound.local) != 0) return fault_of(errno, what, now);
   if (::chmod(bound.local.sun_path, kMode) != 0) return fault_of(errno, what, now);
+  listener.path_ = address.path;
   if (::listen(listener.fd_, kBacklog) != 0) return fault_of(errno, what, now);
   listener.learn();
   return listener;
@@ -208,6 +231,18 @@ Listener::Accepted Listener::accept() noexcept {
 void Listener::stop_handshakes() noexcept {
   handshakes_stopped_ = true;
   set_least_hops(fd_, family_, kNoHandshakes);
+}
+
+void Listener::close_and_remove() noexcept {
+  close();
+  SocketAddress bound{};
+  bound.local.sun_family = AF_UNIX;
+  if (path_.empty() || path_.size() >= sizeof bound.local.sun_path) return;
+  std::memcpy(bound.local.sun_path, path_.data(), path_.size());
+  const Listener lock(open_lock(path_));
+  struct stat found{};
+  if (!lock.is_open() || ::flock(lock.fd_, LOCK_EX | LOCK_NB) != 0) return;  // a successor is about to take the place
+  if (::lstat(bound.local.sun_path, &found) == 0 && S_ISSOCK(found.st_mode)) static_cast<void>(remove_stale(bound));
 }
 
 void Listener::close() noexcept {

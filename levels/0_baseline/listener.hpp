@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -18,8 +19,9 @@ class Listener {
   // SO_REUSEADDR only: two daemons must never share a port in silence. Faults are of level 0.
   //
   // A unix socket gets mode 0660. A socket file that is there already is replaced when nobody listens on it; anything
-  // else in its place is left alone. The file stays when the listener is closed: who connects is refused, as with a
-  // closed port, and a successor that was handed the socket still finds its clients.
+  // else in its place (a file, a folder, a link, a pipe) is left alone and named. PATH.lock beside it is held for that
+  // moment; it must be a plain file, and is never written. The socket's file stays when the listener is closed: who
+  // connects is refused, as with a closed port, and a successor that was handed the socket still finds its clients.
   static Result<Listener> open(const ListenAddress& address, TimePoint now);
   // A socket that listens already (systemd's). It is ours from now on, also if it is refused.
   static Result<Listener> adopt(int fd, TimePoint now);
@@ -51,6 +53,9 @@ class Listener {
   // that had begun still counts. Accepted sockets inherit the rule; accept() lifts it from them. Where the socket
   // does not know the option (unix) nothing changes, and closing is a plain sweep of the queue.
   void stop_handshakes() noexcept;
+  // Closes a unix socket that open() made, and removes its file by the same rule: if it is a socket on which nobody
+  // listens now. Whatever else has been put there, or who listens there now, keeps the place.
+  void close_and_remove() noexcept;
   void close() noexcept;  // never shutdown(2): others may hold the same socket
   int release() noexcept { return std::exchange(fd_, -1); }  // the caller's from now on
 
@@ -63,6 +68,7 @@ class Listener {
   int family_ = 0;
   std::uint16_t port_ = 0;
   bool handshakes_stopped_ = false;
+  std::string path_;  // of a unix socket that open() made
 };
 
 // Running out of files or memory: accepting must pause, everything else goes on.

@@ -1,5 +1,6 @@
 """What a stranger can send or do to the ports: real attacks on a real daemon. Asserted are answers, counts and bytes, not times;
 times are measured by hand (tests/bench)."""
+import json
 import socket
 import threading
 
@@ -78,3 +79,58 @@ def test_a_refused_upload_is_413_whatever_its_size_and_takes_no_instance_out(dae
         for chunked in (False, True):
             assert upload(port, mib, chunked, front != "direct") == 413, (mib, chunked)
     assert daemon.post("/events/orders", {"customer": "c"})[0] == 202
+
+
+# ---- the control socket -------------------------------------------------------------------------------------------
+
+def on_control(path):
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(20)
+    s.connect(str(path))
+    return s
+
+
+def test_half_open_clients_lock_no_operator_out_of_the_control_socket(make):
+    d = make(Daemon, "host=127.0.0.1 port=1 dbname=x", "127.0.0.1:1").start()
+    wait_for("the control socket answers", lambda: d.ctl("status", check=False).returncode == 0)
+    waits = [on_control(d.socket) for _ in range(40)]
+    for s in waits:
+        s.sendall(b'{"verb":"wait","level":3,"timeout_ms":60000}\n')
+    held = []
+    for beginning in (b"", b'{"verb":'):
+        for _ in range(16):
+            held.append(on_control(d.socket))
+            held[-1].sendall(beginning)
+        assert d.ctl("status").returncode == 0
+        assert d.ctl("hold", 1, "--reason", "a try").returncode == 0
+        assert d.ctl("release").returncode == 0
+    assert b"others wait" in held[0].recv(65536)  # the oldest, and told so
+    for s in waits:  # none of them was given up
+        s.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            s.recv(1)
+        s.close()
+
+
+def test_what_is_no_socket_is_never_deleted_for_the_control_socket(make, tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    link = tmp_path / "link"
+    link.symlink_to(precious)
+    for path, kind in ((precious, "a file"), (link, "a link"), (tmp_path, "a folder")):
+        d = make(Daemon, "host=127.0.0.1 port=1 dbname=x", "127.0.0.1:1", ops={"control": str(path)}).start()
+        d.socket = path
+        def alarm():
+            return next((a for a in json.loads(d.get("/alarms")[2] or b"[]") if a["id"] == "control.socket"), None)
+        wait_for("named", alarm)
+        assert alarm()["text"] == f"control socket: cannot listen on unix:{path}: {path} is {kind}, which is left alone"
+        assert "ops.control" in alarm()["runbook"]
+        if path == precious:  # it gets its place once that is free
+            precious.rename(tmp_path / "moved")
+            wait_for("the control socket answers", lambda: d.ctl("status", check=False).returncode == 0)
+            wait_for("cleared", lambda: alarm() is None)
+            assert d.stop() == 0 and not precious.exists()
+            (tmp_path / "moved").rename(precious)
+        else:
+            assert d.stop() == 0
+        assert precious.read_text() == "precious" and link.is_symlink()

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "levels/0_baseline/listener.hpp"
 #include "tests/levels/0_baseline/around_reactor.hpp"
 
 using namespace ratchet;
@@ -101,6 +102,86 @@ TEST_CASE("reactor: a unix socket on which somebody listens, and a file of anoth
   std::ofstream(file) << "precious";
   CHECK_FALSE(second.listen({"", 0, file}));
   CHECK(std::filesystem::file_size(file) == 8);
+}
+
+TEST_CASE("listener: what is no socket keeps its place, beside it and in it, and is named") {
+  const Folder folder;
+  const auto refusal = [](const std::string& path) {
+    const auto opened = Listener::open({"", 0, path}, TimePoint{});
+    return opened ? std::string() : opened.error().text;
+  };
+  const std::string file = folder / "file", link = folder / "link", pipe = folder / "pipe", inner = folder / "inner";
+  const std::string stale = folder / "stale.sock", to_stale = folder / "to_stale";
+  std::ofstream(file) << "precious";
+  std::filesystem::create_symlink(file, link);
+  std::filesystem::create_directory(inner);
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  REQUIRE(Listener::open({"", 0, stale}, TimePoint{}));  // closed at once, its file stays
+  std::filesystem::create_symlink(stale, to_stale);
+  CHECK(refusal(file) == "cannot listen on unix:" + file + ": " + file + " is a file, which is left alone");
+  CHECK(refusal(link).find(link + " is a link") != std::string::npos);
+  CHECK(refusal(to_stale).find(to_stale + " is a link") != std::string::npos);
+  CHECK(refusal(pipe).find(pipe + " is a pipe") != std::string::npos);
+  CHECK(refusal(inner).find(inner + " is a folder") != std::string::npos);
+  for (const std::string& other : {file, link, pipe, inner}) {  // in the place of the lock
+    const std::string path = folder / "a.sock";
+    std::filesystem::remove_all(path + ".lock");
+    std::filesystem::rename(other, path + ".lock");
+    const std::string why = refusal(path);
+    if (other == file) {
+      CHECK(why.empty());  // a plain file is a lock, and keeps what it holds
+      CHECK(std::filesystem::file_size(path + ".lock") == 8);
+      std::filesystem::copy_file(path + ".lock", file);
+    } else {
+      CHECK(why.find(path + ".lock is a ") != std::string::npos);
+    }
+  }
+  CHECK(refusal(stale).empty());
+}
+
+TEST_CASE("listener: its group is the folder's where that is set-group-id") {
+  const Folder folder;
+  const std::string inner = folder / "inner", path = inner + "/http.sock";
+  std::filesystem::create_directory(inner);
+  constexpr gid_t kBalancers = 54321;
+  const bool may_give = ::chown(inner.c_str(), static_cast<uid_t>(-1), kBalancers) == 0;
+  REQUIRE(::chmod(inner.c_str(), 02750) == 0);
+  REQUIRE(Listener::open({"", 0, path}, TimePoint{}));
+  struct stat found{};
+  REQUIRE(::stat(path.c_str(), &found) == 0);
+  CHECK(found.st_gid == (may_give ? kBalancers : ::getegid()));
+  CHECK((found.st_mode & 07777) == 0660);
+}
+
+TEST_CASE("listener: at the end its file goes, but not what another has put there") {
+  const Folder folder;
+  const std::string path = folder / "a.sock";
+  {
+    auto opened = Listener::open({"", 0, path}, TimePoint{});
+    REQUIRE(opened);
+    opened->close_and_remove();
+    CHECK_FALSE(std::filesystem::exists(std::filesystem::symlink_status(path)));
+  }
+  {
+    auto opened = Listener::open({"", 0, path}, TimePoint{});
+    REQUIRE(opened);
+    std::filesystem::remove(path);
+    std::ofstream(path) << "precious";
+    opened->close_and_remove();
+    CHECK(std::filesystem::file_size(path) == 8);
+    std::filesystem::remove(path);
+  }
+  {
+    auto opened = Listener::open({"", 0, path}, TimePoint{});
+    REQUIRE(opened);
+    std::filesystem::remove(path);
+    const auto successor = Listener::open({"", 0, path}, TimePoint{});
+    REQUIRE(successor);
+    opened->close_and_remove();
+    const int fd = connect_to(path);
+    CHECK(fd >= 0);
+    ::close(fd);
+  }
 }
 
 TEST_CASE("reactor: a client on a unix socket that says no more is still answered, and the way out closes it") {
