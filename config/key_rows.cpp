@@ -83,7 +83,7 @@ void ops(Rows& t) {
       .at([](const Place& p) { return &p.settings->ops.control; })
       .in(1, 107)
       .otherwise("$RUNTIME_DIRECTORY/control.sock, else /run/ratchetd/control.sock");
-  t.add("/ops/connections", Shape::integer, "Connections to the ops port at the same time; more are answered 503.")
+  t.add("/ops/connections", Shape::integer, "Connections to the ops port at the same time; at the limit idle ones are given up for those that ask.")
       .at([](const Place& p) { return &p.settings->ops.connections; })
       .in(1, 10'000);
 }
@@ -347,10 +347,18 @@ void service_limits(Rows& t) {
         "One deadline per request, from the end of its headers; every stage takes what is left of it.", kLive)
       .at([](const Place& p) { return &limits(p).request; })
       .in(50, 10 * kMinute);
-  t.add("/service/limits/connections", Shape::integer, "Connections to the service port at the same time. More: 503.",
+  t.add("/service/limits/connections", Shape::integer,
+        "Connections to the service port at the same time. At the limit idle ones are given up for those that ask, "
+        "silent ones first; while there are none: 503, but for /live, /ready and /health.",
         kLive)
       .at([](const Place& p) { return &limits(p).connections; })
       .in(1, 1'000'000);
+  t.add("/service/limits/connections_per_address", Shape::integer,
+        "Of these, from one address (an IPv6 /64 is one). More: 429. 0: no limit. A balancer's connections come from "
+        "its address: name it in trusted_proxies, which have no such limit, nor has a unix socket.",
+        kLive)
+      .at([](const Place& p) { return &limits(p).connections_per_address; })
+      .in(0, 1'000'000);
 }
 
 void service_drain(Rows& t) {

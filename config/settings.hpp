@@ -82,6 +82,7 @@ struct HttpLimits {
   milliseconds idle{75'000};
   milliseconds request{5000};  // one deadline per request, from the end of its headers
   std::size_t connections = 10'000;
+  std::size_t connections_per_address = 0;  // 0: no such limit
   JsonLimits json;
 };
 

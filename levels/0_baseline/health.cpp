@@ -50,6 +50,9 @@ void add_checks(Json& body, const Status& status) {
 
 std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
+bool is_path(std::string_view path) noexcept { return path == "/live" || path == "/ready" || path == "/health"; }
+bool is_reading(std::string_view method) noexcept { return method == "GET" || method == "HEAD"; }
+
 }  // namespace
 
 std::optional<HaproxyState> parse_haproxy_state(std::string_view header) {
@@ -88,10 +91,12 @@ void Health::set_draining(bool draining) noexcept {
     seen.stopped = seen.idle = false;
 }
 
+bool Health::asks(const http::Head& head) noexcept { return is_path(head.path) && is_reading(head.method); }
+
 bool Health::serve(http::Reactor& reactor, const http::Request& request) {
   const std::string_view path = request.head.path;
-  if (path != "/live" && path != "/ready" && path != "/health") return false;
-  if (request.head.method != "GET" && request.head.method != "HEAD") {
+  if (!is_path(path)) return false;
+  if (!is_reading(request.head.method)) {
     reactor.answer(request.ticket, {405, "application/json", R"({"status":"fail"})", "Allow: GET, HEAD\r\n", false});
     return true;
   }

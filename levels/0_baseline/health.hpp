@@ -35,6 +35,8 @@ class Health {
  public:
   Health(const StatusBoard& board, const TimeSource& time, int drain_code);
 
+  static bool asks(const http::Head& head) noexcept;  // for one of the three, with GET or HEAD
+
   // Answers if the path is one of the three; false: not ours. Reactor thread (of either port).
   bool serve(http::Reactor& reactor, const http::Request& request);
 

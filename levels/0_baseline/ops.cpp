@@ -86,7 +86,8 @@ Json json_of(const HttpLimits& limits) {
           {"body_wait_ms", limits.body_wait.count()},
           {"idle_ms", limits.idle.count()},
           {"request_ms", limits.request.count()},
-          {"connections", limits.connections}};
+          {"connections", limits.connections},
+          {"connections_per_address", limits.connections_per_address}};
 }
 
 HttpLimits limits_of(const OpsSettings& settings) {
@@ -113,6 +114,8 @@ std::string_view title_of(int status) noexcept {
       return "Unsupported Media Type";
     case 417:
       return "Expectation Failed";
+    case 429:
+      return "Too Many Requests";
     case 431:
       return "Request Header Fields Too Large";
     case 501:
@@ -229,6 +232,7 @@ class Ops::Inside final : public http::Service {
     return http::Served::answered;
   }
 
+  bool is_health(const http::Head& head) const override { return Health::asks(head); }
   void expired(http::Reactor&, http::Ticket) override { assert(false && "nothing is deferred here"); }
 
   std::string refusal_body(const http::Refusal& refusal) override {

@@ -18,7 +18,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::size_t kMostTurnedAway = 256;   // connections over the limit, until their clients have read that
 constexpr std::size_t kMostTasks = 65536;
 constexpr int kAcceptsPerTurn = 256;
 constexpr milliseconds kAcceptPause{100};
@@ -29,7 +28,6 @@ constexpr milliseconds kLongestTurn{1000};     // the watchdog looks at turned()
 constexpr milliseconds kLinger{30'000};        // a client may send so long after its last answer ...
 constexpr milliseconds kLingerQuiet{5000};     // ... and be silent so long
 constexpr milliseconds kLingerLeaving{1000};
-constexpr Refusal kTooManyConnections{503, "connections", "this instance has as many connections as it may have"};
 
 }  // namespace
 
@@ -44,7 +42,9 @@ Reactor::Inside::Inside(Reactor& self, Options options, Service& service, const 
       wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
       turned_(time.now().time_since_epoch().count()),
       now_(time.now()),
-      table_(options_.limits.connections + kMostTurnedAway),
+      table_(most_connections(options_.limits.connections)),
+      quiet_wait_(options_.limits.header_wait),
+      reserve_wait_(options_.limits.header_wait),
       head_wait_(options_.limits.header_wait),
       body_wait_(options_.limits.body_wait),
       request_wait_(options_.limits.request),
@@ -174,8 +174,8 @@ int Reactor::Inside::timeout_ms() const {
   if (!to_resume_.empty()) return 0;
   const TimePoint now = time_.now();
   TimePoint next = now + kLongestTurn;
-  for (const DeadlineList* list : {&head_wait_, &body_wait_, &request_wait_, &idle_wait_, &write_wait_, &linger_,
-                                   &linger_leaving_, &linger_quiet_}) {
+  for (const DeadlineList* list : {&quiet_wait_, &reserve_wait_, &head_wait_, &body_wait_, &request_wait_, &idle_wait_,
+                                   &write_wait_, &linger_, &linger_leaving_, &linger_quiet_}) {
     next = std::min(next, list->next());
   }
   if (closing_since_) next = std::min(next, now + kSweepTurn);
@@ -217,6 +217,11 @@ void Reactor::Inside::resume() {
 }
 
 void Reactor::Inside::expire() {
+  while (DeadlineHook* const hook = quiet_wait_.expired(now_)) drop(table_.at(hook->owner));
+  while (DeadlineHook* const hook = reserve_wait_.expired(now_)) {
+    Connection& c = table_.at(hook->owner);
+    refuse(c, *c.kept_out);
+  }
   while (DeadlineHook* const hook = head_wait_.expired(now_)) {
     Connection& c = table_.at(hook->owner);
     if (!c.begun || c.awaits_proxy) drop(c);
@@ -256,38 +261,6 @@ void Reactor::Inside::accept_some() {
       return pause_accepting(errno);
     }  // else that one connection failed before it was ours
   }
-}
-
-void Reactor::Inside::welcome(const Listener::Accepted& accepted) {
-  const int fd = accepted.fd;
-  add(counts_.accepted, 1);
-  make_room_for_one();
-  Connection* const c = table_.take(fd);
-  if (c == nullptr) {
-    return turn_away_at_once(fd);
-  }
-  c->awaits_proxy = options_.proxy_protocol;
-  known(*c, accepted.peer);
-  add(counts_.open, 1);
-  epoll_event event{};
-  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;  // once for its whole life
-  event.data.u64 = static_cast<std::uint64_t>(c->generation) << 32 | c->index;
-  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) {
-    const int error = errno;
-    drop(*c);
-    return pause_accepting(error);
-  }
-  if (table_.used() > options_.limits.connections) return refuse(*c, kTooManyConnections);
-  head_wait_.start(c->wait, now_);
-}
-
-// No slot is left even for waiting until the client has read the answer: it may be lost.
-void Reactor::Inside::turn_away_at_once(int fd) {
-  count_rejected(kTooManyConnections.reason);
-  reply_.clear();
-  write_refusal(kTooManyConnections);
-  [[maybe_unused]] const ssize_t sent = ::send(fd, reply_.data(), reply_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-  ::close(fd);
 }
 
 void Reactor::Inside::pause_accepting(int error) {

@@ -7,6 +7,7 @@
 // reach somebody else.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -74,6 +75,9 @@ class Service {
   // The end of a turn of the loop in which serve() was called: wake whoever was given work, once.
   virtual void turn_ended(Reactor&) {}
 
+  // Does the request ask for health? Those are answered also when there are too many connections for anything else.
+  virtual bool is_health(const Head&) const { return false; }
+
   // A request was refused by the reactor itself (limits, malformed): writes its problem+json body.
   virtual std::string refusal_body(const Refusal& refusal) = 0;
 };
@@ -86,6 +90,13 @@ struct ReactorCounts {  // read from any thread
   std::atomic<std::uint64_t> requests{0};
   std::atomic<std::uint64_t> cut{0};         // closed with a request unanswered, by us
 };
+
+// At the limit of connections so many more have a place until their head is read, for the sake of health probes.
+constexpr std::size_t kReserve = 32;
+// Files that a reactor needs for that limit: with the reserve, and with those that read their last answer.
+constexpr std::size_t most_connections(std::size_t limit) noexcept {
+  return limit + kReserve + std::clamp<std::size_t>(limit / 4, 16, 256);
+}
 
 class Reactor {
  public:

@@ -13,8 +13,10 @@
 #include <vector>
 
 #include "levels/0_baseline/address_text.hpp"
+#include "levels/0_baseline/connection_census.hpp"
 #include "levels/0_baseline/deadline_list.hpp"
 #include "levels/0_baseline/http_chunked.hpp"
+#include "levels/0_baseline/http_head.hpp"
 
 namespace ratchet::http {
 
@@ -52,6 +54,8 @@ struct Connection {
   bool awaits_proxy = false;     // its PROXY header is still to come
   bool believed = false;         // the peer is a trusted proxy
   AddressText peer;
+  const Refusal* kept_out = nullptr;  // why it is in the reserve: there it may ask for health only
+  ConnectionCensus::Seat seat;        // taken by those that are in
 
   DeadlineHook wait;             // head, body, idle, write, linger: one of them
   DeadlineHook request;          // from the end of the headers to the answer
@@ -78,7 +82,7 @@ class ConnectionTable {
       unused_.pop_back();
     } else if (slots_.size() < most_) {
       c = &slots_.emplace_back();
-      c->index = c->wait.owner = c->request.owner = static_cast<std::uint32_t>(slots_.size() - 1);
+      c->index = c->wait.owner = c->request.owner = c->seat.owner = static_cast<std::uint32_t>(slots_.size() - 1);
     } else {
       return nullptr;
     }

@@ -32,6 +32,7 @@ void Reactor::Inside::serve(Connection& c, std::string_view request) {
   c.head_only = head_.method == "HEAD";
   c.http_1_0 = head_.http_1_0;
   c.client_closes = c.close = !head_.keep_alive;
+  c.close = c.close || c.kept_out != nullptr;
   c.state = State::serving;
   const Ticket ticket{c.index, ++c.exchange};
   const TimePoint deadline = c.request.list != nullptr ? c.request.due : now_ + options_.limits.request;
@@ -70,7 +71,7 @@ void Reactor::Inside::abandon(Ticket ticket) {
 
 void Reactor::Inside::write_refusal(const Refusal& refusal) {
   const std::string body = service_.refusal_body(refusal);
-  const std::string_view retry = refusal.status == 503 ? "Retry-After: 1\r\n" : "";
+  const std::string_view retry = refusal.status == 503 || refusal.status == 429 ? "Retry-After: 1\r\n" : "";
   writer_.write(reply_, {refusal.status, "application/problem+json", body, retry, true}, {false, true, false});
 }
 
@@ -142,6 +143,7 @@ void Reactor::Inside::answered(Connection& c) {
   if (c.close) return say_goodbye(c);
   c.state = State::reading;
   idle_wait_.start(c.wait, now_);
+  census_.becomes_idle(c.seat);
   if (&c != pumping_ && (c.readable || !c.in.empty())) want_resume(c);
 }
 
@@ -151,6 +153,8 @@ void Reactor::Inside::drop(Connection& c) {
   if (c.state == State::lingering) --lingering_;
   set_busy(c, false);
   set_deferred(c, false);
+  census_.leave(c.seat);
+  leave_reserve(c);
   add(counts_.open, -1);
   ::close(c.fd);
   table_.give_back(c);
@@ -173,6 +177,7 @@ void Reactor::Inside::want_resume(Connection& c) {
 void Reactor::Inside::set_busy(Connection& c, bool busy) noexcept {
   if (c.counted_busy == busy) return;
   c.counted_busy = busy;
+  if (busy) census_.becomes_active(c.seat);
   add(counts_.busy, busy ? 1 : -1);
 }
 

@@ -80,11 +80,22 @@ class Reactor::Inside {
 
   // The port (reactor.cpp).
   void accept_some();
-  void welcome(const Listener::Accepted& accepted);
-  void turn_away_at_once(int fd);
   void pause_accepting(int error);
   void mind_port();
   void shut_port();
+
+  // Who is let in, and who must go for it (reactor_admission.cpp).
+  void welcome(const Listener::Accepted& accepted);
+  const Refusal* shortage(const Connection& c) const;
+  void to_reserve(Connection& c, const Refusal& why);
+  void leave_reserve(Connection& c) noexcept;
+  void count_anew(Connection& c);
+  bool admit(Connection& c);
+  bool give_up_one();
+  bool given_up_if_quiet(Connection& c, std::string_view why);
+  void tell_given_up(std::string_view why);
+  bool free_slot();
+  void turn_away_at_once(int fd);
 
   // One connection comes in (reactor_receive.cpp).
   void pump(Connection& c);
@@ -154,6 +165,9 @@ class Reactor::Inside {
   // The loop's own.
   TimePoint now_;
   ConnectionTable table_;
+  ConnectionCensus census_;                 // of those that are in: neither in the reserve nor lingering
+  std::size_t reserved_ = 0;
+  std::optional<TimePoint> given_up_told_;
   Listener listener_;
   std::optional<TimePoint> closing_since_;  // the port is being closed
   std::optional<TimePoint> paused_until_;   // no files: nothing is accepted before
@@ -167,7 +181,9 @@ class Reactor::Inside {
   std::vector<std::pair<std::uint32_t, std::uint32_t>> to_resume_;  // index, generation
   std::vector<std::pair<std::string, Counter>> rejected_;
 
-  DeadlineList head_wait_;
+  DeadlineList quiet_wait_;    // from accepting to the first byte
+  DeadlineList reserve_wait_;  // of one in the reserve, to the end of its head
+  DeadlineList head_wait_;     // from the first byte to the end of the head
   DeadlineList body_wait_;
   DeadlineList request_wait_;
   DeadlineList idle_wait_;

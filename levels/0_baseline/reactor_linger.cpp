@@ -23,6 +23,8 @@ void Reactor::Inside::say_goodbye(Connection& c) {
   ++lingering_;
   c.begun = false;
   set_busy(c, false);
+  census_.leave(c.seat);
+  leave_reserve(c);
   std::string().swap(c.in);
   c.chunked.reset();
   (finishing_ ? linger_leaving_ : linger_).start(c.request, now_);

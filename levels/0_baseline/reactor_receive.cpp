@@ -105,6 +105,7 @@ std::size_t Reactor::Inside::consume(Connection& c, std::string_view data) {
       refuse_flatly(c);
       return data.size();
     }
+    if (c.kept_out != nullptr && !admit(c)) return data.size();
     if (head_.chunked) {
       c.chunked = std::make_unique<ChunkedRequest>(options_.limits.body_bytes);
       c.chunked->request.assign(rest, 0, head_.head_bytes);
@@ -146,7 +147,10 @@ std::size_t Reactor::Inside::consume_proxy(Connection& c, std::string_view data)
   }
   c.awaits_proxy = c.begun = false;
   set_busy(c, false);
-  if (!header.client.empty()) known(c, header.client);
+  if (!header.client.empty()) {
+    known(c, header.client);
+    count_anew(c);
+  }
   return header.bytes;
 }
 
@@ -203,7 +207,7 @@ void Reactor::Inside::settle(Connection& c) {
   if (c.begun) return;
   c.begun = true;
   set_busy(c, true);
-  head_wait_.start(c.wait, now_);
+  if (c.kept_out == nullptr) head_wait_.start(c.wait, now_);
 }
 
 }  // namespace ratchet::http

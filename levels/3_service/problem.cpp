@@ -86,6 +86,8 @@ std::string_view refusal_title(int status) noexcept {
       return "Unsupported content coding";
     case 417:
       return "Expectation failed";
+    case 429:
+      return "Too many connections from one address";
     case 431:
       return "Headers too large";
     case 501:

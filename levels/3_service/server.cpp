@@ -80,6 +80,7 @@ class Server::Inside final : public http::Service {
 
   Served serve(Reactor& reactor, const Request& request) override;
   void expired(Reactor& reactor, Ticket ticket) override;
+  bool is_health(const http::Head& head) const override { return Health::asks(head); }
   void accept_failed(Reactor&, int error) override;
   void was_cut(Reactor&, Ticket ticket, std::string_view begun) override {
     const Wait* const wait = waiting_.find(ticket);

@@ -1,5 +1,6 @@
 """What a stranger can send or do to the ports: real attacks on a real daemon. Asserted are answers, counts and bytes, not times;
 times are measured by hand (tests/bench)."""
+import http.client
 import json
 import socket
 import threading
@@ -79,6 +80,85 @@ def test_a_refused_upload_is_413_whatever_its_size_and_takes_no_instance_out(dae
         for chunked in (False, True):
             assert upload(port, mib, chunked, front != "direct") == 413, (mib, chunked)
     assert daemon.post("/events/orders", {"customer": "c"})[0] == 202
+
+
+# ---- connections that hold their places ----------------------------------------------------------------------------
+
+EVENT = {"customer": "c", "note": "n"}
+
+
+@pytest.fixture
+def limited(make, session_postgres):
+    """A daemon at level 3 with limits of its own."""
+    def build(**changes):
+        d = make(Daemon, session_postgres.dsn("app"), make(EmbeddedBroker, "orders").bootstrap, **changes)
+        return migrated(d, session_postgres).start().wait_level(3)
+    return build
+
+
+def quiet(port, count):
+    """Connections that never send a byte."""
+    return [socket.create_connection(("127.0.0.1", port), timeout=20) for _ in range(count)]
+
+
+def keeping(port, count):
+    """Connections that have asked once and keep quiet since."""
+    kept = []
+    for _ in range(count):
+        c = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        c.request("GET", "/live")
+        assert c.getresponse().read()
+        kept.append(c)
+    return kept
+
+
+@pytest.mark.parametrize("hold", [quiet, keeping])
+def test_quiet_connections_lock_nobody_out(limited, hold):
+    d = limited(ops={"connections": 64}, service={"limits": {"connections": 200}})
+    held = hold(d.ops_port, 64) + hold(d.http_port, 200)
+    for _ in range(3):  # more and more of them, and everybody is answered all the same
+        for port in (d.ops_port, d.http_port):
+            assert [d.get(path, port)[0] for path in ("/live", "/ready", "/health")] == [200] * 3
+        assert [d.post("/events/orders", EVENT)[0] for _ in range(20)] == [202] * 20
+        assert d.get("/metrics")[0] == 200
+        held += quiet(d.ops_port, 64) + quiet(d.http_port, 200)
+    assert not d.metric("ratchet_rejected_total", reason="connections-per-address")
+    assert d.metric("ratchet_connections_given_up_total") >= 2
+    assert json.loads(d.get("/alarms")[2]) == []
+    for c in held:
+        c.close()
+
+
+def test_requests_in_progress_are_never_cut_for_a_newcomer_and_health_is_answered_still(limited):
+    d = limited(service={"limits": {"connections": 20}})
+    body = json.dumps(EVENT).encode()
+    slow = quiet(d.http_port, 20)
+    for s in slow:
+        s.sendall(b"POST /events/orders HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body))
+    wait_for("all of them are reading a body", lambda: d.post("/events/orders", EVENT)[0] == 503)
+    for path in ("/live", "/ready", "/health"):
+        assert d.get(path, d.http_port)[0] == 200
+    status, headers, answer = d.post("/events/orders", EVENT)
+    assert (status, headers["Retry-After"], json.loads(answer)["title"]) == (503, "1", "Too many connections")
+    assert d.metric("ratchet_rejected_total", reason="connections") >= 2
+    for s in slow:
+        s.sendall(body)
+        assert s.recv(65536).startswith(b"HTTP/1.1 202 ")
+        s.close()
+
+
+def test_one_address_has_no_more_than_its_share(limited):
+    d = limited(service={"limits": {"connections_per_address": 5}})
+    held = keeping(d.http_port, 5)
+    status, headers, answer = d.post("/events/orders", EVENT)
+    assert (status, headers["Retry-After"], json.loads(answer)["title"]) == (429, "1", "Too many connections from one address")
+    assert d.get("/ready", d.http_port)[0] == 200
+    with socket.create_connection(("127.0.0.1", d.http_port), timeout=20, source_address=("127.0.0.9", 0)) as other:
+        other.sendall(b"GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert other.recv(65536).startswith(b"HTTP/1.1 404 ")
+    assert d.metric("ratchet_rejected_total", reason="connections-per-address") == 1
+    held.pop().close()
+    wait_for("one went, one may come", lambda: d.post("/events/orders", EVENT)[0] == 202)
 
 
 # ---- the control socket -------------------------------------------------------------------------------------------

@@ -83,6 +83,7 @@ class EchoService final : public Service {
   void turn_ended(Reactor&) override {
     if (served.exchange(false)) ++turns;
   }
+  bool is_health(const Head& head) const override { return head.path == "/live"; }
   std::string refusal_body(const Refusal& refusal) override { return std::string(refusal.reason); }
 
   Ticket ticket(std::size_t number) {
@@ -171,6 +172,14 @@ class Client {
     return connected_ = ::connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
   }
   bool connected() const { return connected_; }
+  // Before connecting: 127.0.0.`last` is where it comes from.
+  bool come_from(unsigned last) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK - 1 + last);
+    // NOLINTNEXTLINE: the socket API wants it
+    return ::bind(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 && connect();
+  }
   bool send(std::string_view bytes) {
     while (!bytes.empty()) {
       const ssize_t n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);

@@ -163,37 +163,6 @@ TEST_CASE("reactor: an idle connection is closed without a word") {
   CHECK(f.reactor.counts().cut == 0);
 }
 
-TEST_CASE("reactor: more connections than the limit are told so, and let in when there is room") {
-  HttpLimits limits;
-  limits.connections = 2;
-  Fixture f(limits);
-  std::optional<Client> a(std::in_place, f.reactor.port());
-  Client b(f.reactor.port());
-  REQUIRE(a->send(get("/a")));
-  REQUIRE(a->receive());
-  REQUIRE(b.send(get("/b")));
-  REQUIRE(b.receive());
-  {
-    Client c(f.reactor.port());
-    CHECK(c.send(post("/c", std::string(100000, 'x'))));
-    const auto r = c.receive();
-    REQUIRE(r);
-    CHECK(r->status == 503);
-    CHECK(r->has("Retry-After: 1\r\n"));
-    CHECK(r->has("Connection: close\r\n"));
-    CHECK(r->body == "connections");
-    CHECK(c.ends());
-  }
-  CHECK(f.rejected("connections") == 1);
-  a.reset();
-  REQUIRE(soon([&] { return f.reactor.counts().open == 1; }));
-  Client d(f.reactor.port());
-  REQUIRE(d.send(get("/d")));
-  const auto r = d.receive();
-  REQUIRE(r);
-  CHECK(r->status == 200);
-}
-
 TEST_CASE("reactor: who does not take its answer is cut off") {
   HttpLimits limits;
   limits.body_wait = 200ms;
