@@ -4,10 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
+#include <limits>
 
 #include "config/paths.hpp"
 #include "daemon/control.hpp"
+#include "daemon/file_budget.hpp"
 #include "daemon/manager.hpp"
 #include "daemon/signals.hpp"
 #include "daemon/systemd.hpp"
@@ -52,17 +53,45 @@ std::string relay_owner(const std::string& instance, const RandomSource& random)
   return owner;
 }
 
+// Unknown: none.
+std::size_t file_limit() {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY)
+    return std::numeric_limits<std::size_t>::max();
+  return files.rlim_cur;
+}
+
+// To the hard limit; what is so afterwards.
+std::size_t raise_file_limit() {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &files);  // not raised: the limit that is counts, and is told where it is too low
+  }
+  return file_limit();
+}
+
+Settings within(const FileBudget& files, Settings settings) {
+  settings.service.limits.connections = files.service_connections;
+  settings.ops.connections = files.ops_connections;
+  return settings;
+}
+
 }  // namespace
 
 struct Daemon::Inside {
   Inside(const Settings& given, const std::vector<ConfigWarning>& warnings, const TimeSource& clock,
          std::function<double()> any_chance, const RandomSource& source)
-      : settings(given), time(clock), chance(std::move(any_chance)), random(source) {
+      : files(share_files(given, raise_file_limit())),
+        settings(within(files, given)),
+        time(clock),
+        chance(std::move(any_chance)),
+        random(source) {
     databases.set_sink(&server);
     for (const auto& warning : warnings)
       alarms.set(warning.id, warning.pointer + ": " + warning.text,
                  "name the secret in the configuration instead of writing it there");
-    raise_file_limit();
+    if (files.needed > files_had) tell_few_files(given);
   }
 
   int run() {
@@ -75,19 +104,18 @@ struct Daemon::Inside {
 
   struct Publisher;
 
-  void raise_file_limit() {
-    rlimit files{};
-    if (::getrlimit(RLIMIT_NOFILE, &files) != 0)
-      return log.warning("file limit unknown", {{"reason", std::strerror(errno)}});
-    files.rlim_cur = files.rlim_max;
-    if (::setrlimit(RLIMIT_NOFILE, &files) != 0)
-      log.warning("file limit not raised", {{"reason", std::strerror(errno)}});
-    const auto needed = settings.service.limits.connections + 100;
-    if (files.rlim_max < needed)
-      alarms.set(
-          "limit.files",
-          "at most " + std::to_string(files.rlim_max) + " open files, " + std::to_string(needed) + " may be needed",
-          "raise LimitNOFILE, or lower service.limits.connections");
+  void tell_few_files(const Settings& given) {
+    const auto said = [](const char* key, std::size_t wanted, std::size_t had) {
+      return wanted == had ? std::string()
+                           : std::string("; until then ") + key + " counts as " + std::to_string(had) +
+                                 " instead of " + std::to_string(wanted);
+    };
+    alarms.set("limit.files",
+               "at most " + std::to_string(files_had) + " open files, " + std::to_string(files.needed) +
+                   " may be needed",
+               "raise LimitNOFILE, or lower service.limits.connections" +
+                   said("service.limits.connections", given.service.limits.connections, files.service_connections) +
+                   said("ops.connections", given.ops.connections, files.ops_connections));
   }
 
   void turn(const Status& status, TimePoint now) {
@@ -185,6 +213,8 @@ struct Daemon::Inside {
     };
   }
 
+  const FileBudget files;
+  const std::size_t files_had = file_limit();
   const Settings settings;
   const TimeSource& time;
   std::function<double()> chance;

@@ -161,7 +161,21 @@ def test_one_address_has_no_more_than_its_share(limited):
     wait_for("one went, one may come", lambda: d.post("/events/orders", EVENT)[0] == 202)
 
 
-# ---- the control socket -------------------------------------------------------------------------------------------
+def test_too_few_files_are_shared_out_once_and_nothing_hangs(limited):
+    d = limited(prefix=["prlimit", "--nofile=400:400"])
+    limits = json.loads(d.get("/info")[2])["limits"]
+    assert 10 <= limits["service"]["connections"] < 400
+    held = quiet(d.http_port, 500)
+    assert [d.get(path, d.http_port)[0] for path in ("/live", "/ready")] == [200] * 2
+    assert [d.post("/events/orders", EVENT)[0] for _ in range(10)] == [202] * 10
+    assert d.get("/levels")[0] == 200 and d.ctl("status").returncode == 0
+    assert not d.metric("ratchet_rejected_total", reason="out-of-files")
+    [alarm] = json.loads(d.get("/alarms")[2])
+    assert alarm["id"] == "limit.files" and f"service.limits.connections counts as {limits['service']['connections']} instead of 10000" in alarm["runbook"]
+    assert d.log_text().count("limit.files") == 1
+    for s in held:
+        s.close()
+
 
 def on_control(path):
     s = socket.socket(socket.AF_UNIX)
