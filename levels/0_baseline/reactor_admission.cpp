@@ -45,10 +45,11 @@ void Reactor::Inside::welcome(const Listener::Accepted& accepted) {
 }
 
 // Why it cannot be one of the many; null: it can. A trusted proxy's connections and those through a unix socket carry
-// many clients: no limit of one address is theirs.
+// many clients: no limit of one address is theirs. Nor is it the peer's whose PROXY header is still to come.
 const Refusal* Reactor::Inside::shortage(const Connection& c) const {
   const std::size_t most = options_.limits.connections_per_address;
-  if (most > 0 && !c.believed && !c.peer.empty() && census_.held_by(c.peer.view()) >= most) return &kTooManyOfAddress;
+  const bool is_one_client = !c.believed && !c.awaits_proxy && !c.peer.empty();
+  if (most > 0 && is_one_client && census_.held_by(c.peer.view()) >= most) return &kTooManyOfAddress;
   return census_.size() >= options_.limits.connections ? &kTooManyConnections : nullptr;
 }
 

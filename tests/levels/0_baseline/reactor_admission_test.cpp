@@ -197,3 +197,38 @@ TEST_CASE("admission: one address has no more than its share, but may ask for he
   CHECK(is_served(other, "/o"));
   CHECK(is_served(a, "/a"));
 }
+
+TEST_CASE("admission: behind a PROXY header the address is the client's, before it nobody's") {
+  Fixture f;
+  HttpLimits limits = at_most(200);
+  limits.connections_per_address = 2;
+  Reactor reactor({"proxied", limits, true, {}}, f.service, f.time, f.log, f.metrics);
+  REQUIRE(reactor.listen({"127.0.0.1", 0, ""}));
+  std::vector<std::unique_ptr<Client>> clients;
+  for (std::size_t i = 0; i < 2 * kReserve; ++i)  // all of them from the balancer's address, and more than its share
+    clients.push_back(std::make_unique<Client>(reactor.port()));
+  REQUIRE(soon([&] { return reactor.counts().open == 2 * kReserve; }));
+  for (std::size_t i = 0; i < clients.size(); ++i) {
+    const std::string from = "PROXY TCP4 192.0.2." + std::to_string(i / 2) + " 192.0.2.250 1234 80\r\n";
+    REQUIRE(clients[i]->send(from));
+    CHECK(is_served(*clients[i], "/a"));
+  }
+  Client third(reactor.port());
+  REQUIRE(third.send("PROXY TCP4 192.0.2.0 192.0.2.250 1234 80\r\n" + get("/third")));
+  const auto r = third.receive();
+  REQUIRE(r);
+  CHECK(r->status == 429);
+}
+
+TEST_CASE("admission: a trusted proxy's connections are many clients'") {
+  Fixture f;
+  HttpLimits limits = at_most(200);
+  limits.connections_per_address = 2;
+  Reactor reactor({"trusting", limits, false, TrustedProxies({"127.0.0.1"})}, f.service, f.time, f.log, f.metrics);
+  REQUIRE(reactor.listen({"127.0.0.1", 0, ""}));
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 10; ++i) {
+    clients.push_back(std::make_unique<Client>(reactor.port()));
+    CHECK(is_served(*clients.back(), "/a"));
+  }
+}
