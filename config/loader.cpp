@@ -477,10 +477,6 @@ class Loader {
     *field<std::optional<Reference>>(spot.key, spot.place) = std::move(parsed.reference);
   }
 
-  static bool looks_like_a_reference(std::string_view text) {
-    return text.starts_with("body.") || text.starts_with("header.") || text.starts_with("query.");
-  }
-
   // ---- secrets
 
   void inline_secret(const std::string& pointer) {

@@ -67,4 +67,8 @@ ParsedReference parse_reference(std::string_view text) {
   return out;
 }
 
+bool looks_like_a_reference(std::string_view text) noexcept {
+  return text.starts_with("body.") || text.starts_with("header.") || text.starts_with("query.");
+}
+
 }  // namespace ratchet

@@ -17,5 +17,7 @@ struct ParsedReference {
 
 // For the key of an event route: whole documents (":body", ":row") and path parameters are refused.
 ParsedReference parse_reference(std::string_view text);
+// "body.a": a literal that is rather a reference without its colon.
+bool looks_like_a_reference(std::string_view text) noexcept;
 
 }  // namespace ratchet
