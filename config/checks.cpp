@@ -26,12 +26,12 @@ void listen_addresses(const Settings& settings, const Sound& sound, const Report
           "another port than the service's (" + to_string(service) + ", /service/listen)"});
 }
 
-void trusted_proxies(const Settings& settings, const Sound& sound, const Report& report) {
-  if (!sound("/service/trusted_proxies") || !sound("/service/listen") || settings.service.listen.is_local()) return;
-  const auto& proxies = settings.service.trusted_proxies;
-  const auto local = std::find(proxies.begin(), proxies.end(), "unix:");
-  if (local == proxies.end()) return;
-  report({"/service/trusted_proxies/" + std::to_string(local - proxies.begin()), "string \"unix:\"",
+void no_unix_peers(const Settings& settings, std::string_view key, const std::vector<std::string>& peers,
+                   const Sound& sound, const Report& report) {
+  if (!sound(key) || !sound("/service/listen") || settings.service.listen.is_local()) return;
+  const auto local = std::find(peers.begin(), peers.end(), "unix:");
+  if (local == peers.end()) return;
+  report({std::string(key) + "/" + std::to_string(local - peers.begin()), "string \"unix:\"",
           "a network: /service/listen is no unix socket"});
 }
 
@@ -76,7 +76,9 @@ void commit_queue(const Settings& settings, const Sound& sound, const Report& re
 
 void check_together(const Settings& settings, const Sound& sound, const Report& report) {
   listen_addresses(settings, sound, report);
-  trusted_proxies(settings, sound, report);
+  no_unix_peers(settings, "/service/trusted_proxies", settings.service.trusted_proxies, sound, report);
+  no_unix_peers(settings, "/service/balancers", settings.service.balancers.value_or(std::vector<std::string>()), sound,
+                report);
   drain_budget(settings, sound, report);
   connections(settings, sound, report);
   commit_queue(settings, sound, report);

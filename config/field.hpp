@@ -37,4 +37,16 @@ T* field(const Key& key, const Place& place) {
   return (*at)(place);
 }
 
+// A list that means something else empty than not written.
+inline bool may_be_absent(const Key& key) {
+  return std::holds_alternative<FieldOf<std::optional<std::vector<std::string>>>>(key.field);
+}
+
+// The texts of a list; from now on it is written.
+inline std::vector<std::string>& texts(const Key& key, const Place& place) {
+  if (!may_be_absent(key)) return *field<std::vector<std::string>>(key, place);
+  auto& to = *field<std::optional<std::vector<std::string>>>(key, place);
+  return to ? *to : to.emplace();
+}
+
 }  // namespace ratchet

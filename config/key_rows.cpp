@@ -200,6 +200,20 @@ void service(Rows& t) {
       .in(0, 64)
       .otherwise("[]");
   t.add("/service/trusted_proxies/*", Shape::network, "One proxy, or a network of them; \"unix:\" is the unix socket.");
+  t.add("/service/balancers", Shape::list,
+        "Who is a load balancer: whose X-HAProxy-Server-State is believed, in requests that nobody forwarded, and for "
+        "whose agent-check a drain waits. Anybody else may ask /ready, and is waited for by how often he asks.")
+      .at([](const Place& p) { return &p.settings->service.balancers; })
+      .in(0, 64)
+      .otherwise("loopback, service.listen's unix socket, and service.trusted_proxies");
+  t.add("/service/balancers/*", Shape::network, "One balancer, or a network of them; \"unix:\" is the unix socket.");
+  t.add("/service/probe_secret", Shape::secret,
+        "Where it is set, X-HAProxy-Server-State is believed only beside a header X-Ratchetd-Probe that holds this "
+        "(HAProxy: http-check send meth GET uri /ready hdr X-Ratchetd-Probe ...). For where others come from a "
+        "balancer's address, too: users of its machine, a proxy that forwards bytes. Read anew every 10 s.",
+        kSecret)
+      .at([](const Place& p) { return &p.settings->service.probe_secret; })
+      .otherwise("none");
   t.add("/service/registrars", Shape::list,
         "Who else is told that this instance serves. Load balancers that ask /ready need no registrar.")
       .in(0, 16)

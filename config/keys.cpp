@@ -129,6 +129,7 @@ struct Shown {
   std::string operator()(FieldOf<std::optional<milliseconds>>) const { return ""; }
   std::string operator()(FieldOf<std::optional<Reference>>) const { return ""; }
   std::string operator()(FieldOf<std::vector<std::string>>) const { return ""; }
+  std::string operator()(FieldOf<std::optional<std::vector<std::string>>>) const { return ""; }
   std::string operator()(FieldOf<OnLoss> at) const { return word(static_cast<std::int64_t>(*at(place))); }
   std::string operator()(FieldOf<std::optional<ListenAddress>>) const { return ""; }
   std::string operator()(FieldOf<RegistrarType> at) const { return word(static_cast<std::int64_t>(*at(place))); }

@@ -33,7 +33,7 @@ using Field = std::variant<std::monostate, FieldOf<int>, FieldOf<std::size_t>, F
                            FieldOf<std::optional<Reference>>, FieldOf<std::vector<std::string>>, FieldOf<OnLoss>,
                            FieldOf<LogFormat>, FieldOf<std::optional<ListenAddress>>, FieldOf<RegistrarType>,
                            FieldOf<HttpMethod>, FieldOf<std::vector<int>>, FieldOf<std::map<std::string, std::string>>,
-                           FieldOf<std::map<std::string, Secret>>>;
+                           FieldOf<std::map<std::string, Secret>>, FieldOf<std::optional<std::vector<std::string>>>>;
 
 enum class Shape : std::uint8_t {
   object,   // with the keys of the rows below it

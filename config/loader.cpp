@@ -203,6 +203,7 @@ class Loader {
 
   void list(const Spot& spot) {
     if (!is(spot, JsonValue::Type::array) || !has_room(spot, "elements")) return;
+    if (may_be_absent(spot.key)) texts(spot.key, spot.place);
     const Key& row = element_row(spot.key);
     for (std::size_t i = 0; i < spot.value.items.size(); ++i) {
       Spot element{spot.value.items[i], row, spot.pointer + "/" + std::to_string(i), spot.place};
@@ -213,7 +214,7 @@ class Loader {
       } else if (row.shape == Shape::status_code) {
         status_code(element, *field<std::vector<int>>(spot.key, spot.place));
       } else {
-        string_element(element, *field<std::vector<std::string>>(spot.key, spot.place));
+        string_element(element, texts(spot.key, spot.place));
       }
     }
   }

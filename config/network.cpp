@@ -71,4 +71,23 @@ std::optional<Network> parse_network(std::string_view text) noexcept {
   return network;
 }
 
+Networks::Networks(const std::vector<std::string>& texts) {
+  for (const std::string& text : texts) {
+    const auto network = parse_network(text);
+    if (!network) continue;
+    if (network->local) local_ = true;
+    all_.push_back(*network);
+  }
+}
+
+bool Networks::contain(const AddressBytes& address) const noexcept {
+  return std::any_of(all_.begin(), all_.end(), [&](const Network& n) { return n.contains(address); });
+}
+
+bool Networks::contain(std::string_view peer) const noexcept {
+  if (peer.empty()) return local_;
+  const auto address = parse_numeric(peer);
+  return address && contain(*address);
+}
+
 }  // namespace ratchet

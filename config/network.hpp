@@ -4,7 +4,9 @@
 
 #include <array>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace ratchet {
 
@@ -23,5 +25,20 @@ struct Network {
 
 // Empty also for a prefix that is too long and for bits after the prefix: "10.0.0.1/8" is rather a slip than a network.
 std::optional<Network> parse_network(std::string_view text) noexcept;
+
+class Networks {
+ public:
+  Networks() = default;
+  explicit Networks(const std::vector<std::string>& texts);  // sound ones; the loader refuses others
+
+  bool empty() const noexcept { return all_.empty(); }
+  bool contain(const AddressBytes& address) const noexcept;
+  // `peer`: numeric, or empty: through a unix socket.
+  bool contain(std::string_view peer) const noexcept;
+
+ private:
+  std::vector<Network> all_;
+  bool local_ = false;
+};
 
 }  // namespace ratchet

@@ -131,11 +131,16 @@ struct ServiceSettings {
   ListenAddress listen{"127.0.0.1", 8080};
   bool proxy_protocol = false;               // every connection begins with a PROXY header
   std::vector<std::string> trusted_proxies;  // networks whose word on the client's address is believed
+  std::optional<std::vector<std::string>> balancers;  // whose word on what they send us is believed; see balancers_of
+  std::optional<Secret> probe_secret;  // a word counts only with it
   milliseconds hold{5000};  // how long a socket kept over a restart may wait for level 3
   DrainSettings drain;
   HttpLimits limits;
   std::vector<RegistrarSettings> registrars;
 };
+
+// What is written, or: loopback, the unix socket if that is what we listen on, and the trusted proxies.
+std::vector<std::string> balancers_of(const ServiceSettings& service);
 
 struct OpsSettings {
   ListenAddress listen{"127.0.0.1", 8081};

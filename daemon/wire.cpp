@@ -228,7 +228,11 @@ struct Daemon::Inside {
   History history;
   AlarmBoard alarms{time, log};
   StatusBoard board;
-  Health health{board, time, settings.service.drain.code};
+  Health health{board,
+                time,
+                settings.service.drain.code,
+                {Networks(balancers_of(settings.service)), settings.service.probe_secret.has_value()},
+                &log};
   Ops ops{{settings, board, history, health, alarms, time, log, metrics}};
   bool ops_open = false;
   TimePoint ops_try_at{};
@@ -271,8 +275,10 @@ struct Daemon::Inside {
       {settings, health, outboxes(), record_limits, time, log, metrics, chance, random, alarms, &port}};
   service::Registrars registrars{
       {settings, health, time, log, metrics, alarms, chance, [this] { return port.survived(); }}};
+  service::ProbeSecret probe_secret{settings.service.probe_secret, health, alarms};
   service::ServiceLevel service{
-      server, health, settings.service.drain, [this] { return databases.can_commit(); }, time, log, &registrars};
+      server, health,      settings.service.drain, [this] { return databases.can_commit(); }, time,
+      log,    &registrars, &probe_secret};
 
   // The control thread and who speaks to it
   std::uint64_t rate_requests = 0;

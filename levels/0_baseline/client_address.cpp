@@ -1,6 +1,7 @@
 #include "levels/0_baseline/client_address.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace ratchet::http {
 namespace {
@@ -41,25 +42,6 @@ std::optional<AddressBytes> address_in_element(std::string_view element) {
 
 }  // namespace
 
-TrustedProxies::TrustedProxies(const std::vector<std::string>& networks) {
-  for (const std::string& text : networks) {
-    const auto network = parse_network(text);
-    if (!network) continue;  // the loader refuses such
-    if (network->local) local_ = true;
-    networks_.push_back(*network);
-  }
-}
-
-bool TrustedProxies::trusts(const AddressBytes& address) const noexcept {
-  return std::any_of(networks_.begin(), networks_.end(), [&](const Network& n) { return n.contains(address); });
-}
-
-bool TrustedProxies::trusts(std::string_view peer) const noexcept {
-  if (peer.empty()) return local_;
-  const auto address = parse_numeric(peer);
-  return address && trusts(*address);
-}
-
 // The lists of several headers of that name are one, in order. From its end: proxies of ours, then whom the last of
 // them saw.
 AddressText TrustedProxies::last_stranger(const Head& head, std::string_view header,
@@ -74,7 +56,7 @@ AddressText TrustedProxies::last_stranger(const Head& head, std::string_view hea
       const auto address = address_in(trimmed(more ? list.substr(comma + 1) : list));
       if (!address) return found;
       found = AddressText(*address);
-      if (!trusts(*address)) return found;
+      if (!networks_.contain(*address)) return found;
       if (more) list = list.substr(0, comma);
     }
   }
@@ -88,6 +70,27 @@ AddressText TrustedProxies::client(const Head& head) const noexcept {
   if (head.header("x-forwarded-for") && head.header("forwarded"))
     return one.view() == other.view() ? one : AddressText();
   return one.empty() ? other : one;
+}
+
+// What proxies and their services add to a client's request; no balancer puts any of it into a check of its own.
+bool is_forwarded(const Head& head) noexcept {
+  constexpr std::array<std::string_view, 11> kNames = {"forwarded",
+                                                       "via",
+                                                       "x-real-ip",
+                                                       "x-client-ip",
+                                                       "x-cluster-client-ip",
+                                                       "true-client-ip",
+                                                       "cf-connecting-ip",
+                                                       "fastly-client-ip",
+                                                       "x-envoy-external-address",
+                                                       "x-azure-clientip",
+                                                       "x-original-forwarded-for"};
+  constexpr std::string_view kAny = "x-forwarded";
+  return std::any_of(head.headers.begin(), head.headers.begin() + head.header_count, [&](const Header& header) {
+    if (equals_ignoring_case(header.name.substr(0, kAny.size()), kAny)) return true;
+    return std::any_of(kNames.begin(), kNames.end(),
+                       [&](std::string_view name) { return equals_ignoring_case(header.name, name); });
+  });
 }
 
 }  // namespace ratchet::http

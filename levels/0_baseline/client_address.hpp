@@ -16,23 +16,24 @@ namespace ratchet::http {
 class TrustedProxies {
  public:
   TrustedProxies() = default;
-  explicit TrustedProxies(const std::vector<std::string>& networks);  // valid ones (config/network.hpp)
+  explicit TrustedProxies(const std::vector<std::string>& networks) : networks_(networks) {}
 
   bool none() const noexcept { return networks_.empty(); }
   // `peer`: numeric, or empty: through a unix socket.
-  bool trusts(std::string_view peer) const noexcept;
+  bool trusts(std::string_view peer) const noexcept { return networks_.contain(peer); }
 
   // Of a request that came from a trusted peer. Empty: the headers say nothing, nothing sound, or differ; then the peer
   // is all that is known.
   AddressText client(const Head& head) const noexcept;
 
  private:
-  bool trusts(const AddressBytes& address) const noexcept;
   AddressText last_stranger(const Head& head, std::string_view header,
                             std::optional<AddressBytes> (*address_in)(std::string_view)) const noexcept;
 
-  std::vector<Network> networks_;
-  bool local_ = false;
+  Networks networks_;
 };
+
+// Some proxy says that it sends this for a client: X-Forwarded-*, Forwarded, Via, X-Real-IP and their like.
+bool is_forwarded(const Head& head) noexcept;
 
 }  // namespace ratchet::http

@@ -14,23 +14,7 @@ using Json = nlohmann::ordered_json;
 using std::chrono::seconds;
 
 constexpr Duration kTickPatience = seconds(5);
-constexpr Duration kFirstGuess = seconds(5);   // a prober's interval before its second probe; HAProxy's default is 2 s
-constexpr Duration kLeastBelief = seconds(2);  // a hiccup of a prober that asks many times a second is no silence
-constexpr Duration kLongestInterval = seconds(60);
-constexpr std::size_t kMostProbers = 64;
-constexpr std::size_t kMostKeyBytes = 256;
 constexpr int kRetryUnderHold = 30;
-
-std::string_view trimmed(std::string_view text) noexcept {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t'))
-    text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t'))
-    text.remove_suffix(1);
-  return text;
-}
-
-// "0", "0/22": HAProxy writes ours/all.
-bool begins_with_zero(std::string_view number) noexcept { return number.substr(0, number.find('/')) == "0"; }
 
 // Names and yes or no, nothing of hosts or texts: the service port shows this, too.
 void add_checks(Json& body, const Status& status) {
@@ -55,40 +39,14 @@ bool is_reading(std::string_view method) noexcept { return method == "GET" || me
 
 }  // namespace
 
-std::optional<HaproxyState> parse_haproxy_state(std::string_view header) {
-  HaproxyState state;
-  std::string_view name, node;
-  const std::string_view word = header.substr(0, header.find_first_of("; \t"));
-  state.stopped = word == "NOLB" || word == "DOWN";
-  while (!header.empty()) {
-    const std::size_t end = std::min(header.find(';'), header.size());
-    const std::string_view part = trimmed(header.substr(0, end));
-    header.remove_prefix(std::min(end + 1, header.size()));
-    const std::size_t equals = part.find('=');
-    if (equals == std::string_view::npos) continue;
-    const std::string_view key = part.substr(0, equals);
-    const std::string_view value = part.substr(equals + 1);
-    if (key == "name") name = value;
-    if (key == "node") node = value;
-    if (key == "weight" && begins_with_zero(value)) state.stopped = true;
-    if (key == "scur") state.idle = begins_with_zero(value);
-  }
-  if (name.empty() || node.empty() || name.size() + node.size() >= kMostKeyBytes) return std::nullopt;
-  state.key.append(node).append(" ").append(name);
-  return state;
-}
+Health::Health(const StatusBoard& board, const TimeSource& time, int drain_code, BalancerRules rules, Log* log)
+    : board_(board), time_(time), drain_code_(drain_code), log_(log), words_(std::move(rules)) {}
 
-Health::Health(const StatusBoard& board, const TimeSource& time, int drain_code)
-    : board_(board), time_(time), drain_code_(drain_code) {}
-
-// A probe says what its node thought before our answer to it. What one said before we began to refuse may be undone by
-// that very answer (DOWN, answered 200: UP), so only what is said from now on counts.
 void Health::set_draining(bool draining) noexcept {
   const bool before = draining_.exchange(draining);
-  if (!draining || before) return;
+  if (draining == before) return;
   std::lock_guard lock(mutex_);
-  for (auto& [key, seen] : probers_)
-    seen.stopped = seen.idle = false;
+  draining ? probers_.drains(time_.now()) : probers_.drains_no_more();
 }
 
 bool Health::asks(const http::Head& head) noexcept { return is_path(head.path) && is_reading(head.method); }
@@ -103,7 +61,7 @@ bool Health::serve(http::Reactor& reactor, const http::Request& request) {
   if (path == "/live") {
     live(reactor, request);
   } else {
-    note_probe(request);
+    note_probe(reactor, request);
     ready(reactor, request, path == "/health");
   }
   return true;
@@ -159,67 +117,56 @@ int Health::retry_after(const Status& status, TimePoint now) const {
   return std::max(1, whole + extra);
 }
 
-void Health::note_probe(const http::Request& request) {
-  std::optional<HaproxyState> said;
-  if (const auto header = request.head.header("x-haproxy-server-state")) said = parse_haproxy_state(*header);
-  note(said ? said->key : std::string(request.peer), said);
-}
-
-void Health::note(const std::string& key, const std::optional<HaproxyState>& said) {
+void Health::note_probe(const http::Reactor& reactor, const http::Request& request) {
   const TimePoint now = time_.now();
   std::lock_guard lock(mutex_);
-  last_probe_ = now;
-  auto at = probers_.find(key);
-  if (at == probers_.end()) {
-    if (probers_.size() >= kMostProbers)
-      std::erase_if(probers_, [now](const auto& p) { return !p.second.is_live(now); });
-    if (probers_.size() >= kMostProbers) {
-      if (said) too_many_at_ = now;
-      return;
-    }
-    at = probers_.emplace(key, Seen{}).first;
-  } else if (const Duration gap = now - at->second.at; gap <= kLongestInterval) {
-    // HAProxy probes faster while a state changes: forget a longer interval slowly, or it would seem gone afterwards.
-    const Duration before = at->second.interval.value_or(Duration::zero());
-    at->second.interval = std::max(gap, before - before / 4);
+  const Probe probe = words_.judge(reactor, request);
+  if (probe.is_heard()) {
+    probers_.heard(*probe.word, now);
+  } else if (probe.counts) {
+    probers_.asked(probe.from, probe.listed, probe.word && probe.unheard != Probe::Unheard::forwarded, now);
   }
-  at->second.speaks = said.has_value();
-  at->second.stopped = said && said->stopped;
-  at->second.idle = said && said->idle;
-  at->second.at = now;
+  if (probe.word && !probe.is_heard() && log_ != nullptr) say_unheard(probe, now);
+}
+
+void Health::say_unheard(const Probe& probe, TimePoint now) {
+  const std::string from = probe.from.empty() ? "unix:" : probe.from;
+  if (!unheard_.is_due(from + " " + std::to_string(static_cast<int>(probe.unheard)), now)) return;
+  const Field others{"others", std::to_string(unheard_.take_left_out())};
+  switch (probe.unheard) {
+    case Probe::Unheard::unlisted:
+      log_->notice("a load balancer's word is not heard: its address is not listed",
+                   {{"address", from}, {"key", "service.balancers"}, others});
+      break;
+    case Probe::Unheard::secret:
+      log_->notice("a load balancer's word is not heard: X-Ratchetd-Probe does not hold the secret",
+                   {{"address", from}, {"key", "service.probe_secret"}, others});
+      break;
+    case Probe::Unheard::forwarded:
+      log_->notice("a forwarded X-HAProxy-Server-State is not heard: a client's should be taken away",
+                   {{"address", from},
+                    {"haproxy", "http-request del-header X-HAProxy-Server-State"},
+                    {"key", "service.trusted_proxies and service.balancers, if it is a balancer's"},
+                    others});
+      break;
+    case Probe::Unheard::no:
+      break;
+  }
+}
+
+void Health::set_probe_secret(std::string secret) {
+  std::lock_guard lock(mutex_);
+  words_.set_secret(std::move(secret));
 }
 
 void Health::node_is_done(std::string_view node, std::string_view server) {
   std::lock_guard lock(mutex_);
-  const auto at = probers_.find(std::string(node) + " " + std::string(server));
-  if (at == probers_.end()) return;
-  at->second.stopped = at->second.idle = true;
-  at->second.at = time_.now();
+  probers_.is_done(std::string(node) + " " + std::string(server), time_.now());
 }
 
-bool Health::Seen::is_live(TimePoint now) const noexcept {
-  return now - at <= std::max(kLeastBelief, 3 * interval.value_or(kFirstGuess));
-}
-
-Health::Balancers Health::balancers() const {
-  const TimePoint now = time_.now();
+Health::Balancers Health::balancers(bool settled) const {
   std::lock_guard lock(mutex_);
-  Balancers all;
-  all.last_probe = last_probe_;
-  bool stopped = true, idle = true;
-  for (const auto& [key, seen] : probers_) {
-    // An interval outlives its prober: who has just been told that we leave may have stopped asking.
-    if (seen.interval && now - seen.at <= kLongestInterval) all.interval = std::max(seen.interval, all.interval);
-    if (!seen.is_live(now)) continue;
-    if (!seen.speaks) continue;
-    ++all.nodes;
-    stopped = stopped && seen.stopped;
-    idle = idle && seen.idle;
-  }
-  if (too_many_at_ && now - *too_many_at_ <= kLongestInterval) stopped = false;
-  all.all_stopped = all.nodes > 0 && stopped;
-  all.all_idle = all.all_stopped && idle;
-  return all;
+  return probers_.look(time_.now(), settled);
 }
 
 }  // namespace ratchet

@@ -7,33 +7,30 @@
 //                                                                  x-envoy-immediate-health-check-fail
 //   /health  as /ready; "warn" with an alarm or a degraded level   503 "fail"  (health+json: a summary, no details)
 //
-// Load balancers poll them; HAProxy tells in each probe what it thinks of us (http-check send-state), and this is
-// where that is read, for the drain. What a prober says is believed for 3 of its own intervals, at least 2 s.
+// Load balancers poll them; HAProxy tells in each probe what it thinks of us (http-check send-state). That is read
+// here, for the drain: whose word is heard, see balancer_words.hpp; what is made of it and of anybody who asks,
+// probers.hpp.
 #pragma once
 
 #include <atomic>
-#include <map>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "levels/0_baseline/balancer_words.hpp"
+#include "levels/0_baseline/probers.hpp"
+#include "levels/0_baseline/rare_lines.hpp"
 #include "levels/0_baseline/reactor.hpp"
 #include "levels/0_baseline/status_board.hpp"
 
 namespace ratchet {
 
-// One x-haproxy-server-state header: "UP 2/3; name=be/srv; node=lb1; weight=1/2; scur=13/22; qcur=0".
-struct HaproxyState {
-  std::string key;       // "lb1 be/srv": one prober
-  bool stopped = false;  // NOLB, DOWN, or weight 0: it sends no new requests
-  bool idle = false;     // scur=0: none of its connections to us is in use
-};
-std::optional<HaproxyState> parse_haproxy_state(std::string_view header);  // empty: no node and name in it
-
 class Health {
  public:
-  Health(const StatusBoard& board, const TimeSource& time, int drain_code);
+  // `log`: where it is said of a word that is not heard; null: nowhere.
+  Health(const StatusBoard& board, const TimeSource& time, int drain_code, BalancerRules rules = {},
+         Log* log = nullptr);
 
   static bool asks(const http::Head& head) noexcept;  // for one of the three, with GET or HEAD
 
@@ -44,16 +41,12 @@ class Health {
   // say from now on. Any thread.
   void set_draining(bool draining) noexcept;
 
-  // What the balancers let us know by their probes of /ready (or /health). Any thread.
-  struct Balancers {
-    std::size_t nodes = 0;     // (node, name) pairs that sent x-haproxy-server-state in the last 3 periods
-    bool all_stopped = false;  // each of them said NOLB or DOWN (or weight 0) ...
-    bool all_idle = false;     // ... with scur=0
-    std::optional<TimePoint> last_probe;
-    std::optional<Duration>
-        interval;  // the longest between two probes of one prober, of those heard in the last minute
-  };
-  Balancers balancers() const;
+  // What the balancers let us know by their probes of /ready (or /health). `settled`: see Probers. Any thread.
+  using Balancers = Probers::View;
+  Balancers balancers(bool settled = false) const;
+
+  // What X-Ratchetd-Probe must hold, where the rules want it. Empty: it cannot be had. Any thread.
+  void set_probe_secret(std::string secret);
 
   // A node was told by other means that we leave, and nothing of it is under way any more: what it last said by its
   // probes, or says no more, is not waited for. Any thread.
@@ -64,16 +57,8 @@ class Health {
   int retry_after() const;  // by the board, now
 
  private:
-  struct Seen {
-    bool speaks = false;  // sends the header
-    bool stopped = false;
-    bool idle = false;
-    TimePoint at{};
-    std::optional<Duration> interval;
-    bool is_live(TimePoint now) const noexcept;
-  };
-  void note_probe(const http::Request& request);
-  void note(const std::string& key, const std::optional<HaproxyState>& said);
+  void note_probe(const http::Reactor& reactor, const http::Request& request);
+  void say_unheard(const Probe& probe, TimePoint now);
   bool control_loop_turns() const noexcept;
   void live(http::Reactor& reactor, const http::Request& request) const;
   void ready(http::Reactor& reactor, const http::Request& request, bool summary) const;
@@ -84,10 +69,11 @@ class Health {
   std::atomic<bool> draining_{false};
   mutable std::atomic<std::uint64_t> waits_told_{0};  // spreads Retry-After
 
-  mutable std::mutex mutex_;                          // protects what follows
-  std::map<std::string, Seen, std::less<>> probers_;  // at most 64
-  std::optional<TimePoint> too_many_at_;              // when a 65th was last seen: then not all have spoken
-  std::optional<TimePoint> last_probe_;
+  Log* const log_;
+  mutable std::mutex mutex_;  // protects what follows
+  BalancerWords words_;
+  Probers probers_;
+  RareLines unheard_;
 };
 
 }  // namespace ratchet

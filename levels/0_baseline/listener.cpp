@@ -103,6 +103,13 @@ bool is_out_of_files(int error) noexcept {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
+std::optional<AddressText> peer_of(int fd) noexcept {
+  SocketAddress from{};
+  socklen_t size = sizeof from;
+  if (::getpeername(fd, &from.any, &size) != 0) return std::nullopt;
+  return text_of(from);
+}
+
 Listener::Listener(Listener&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)),
       family_(other.family_),

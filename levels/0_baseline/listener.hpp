@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -70,6 +71,9 @@ class Listener {
   bool handshakes_stopped_ = false;
   std::string path_;  // of a unix socket that open() made
 };
+
+// The other end of a connected socket, an empty text for a unix one; nothing: it is not connected any more.
+std::optional<AddressText> peer_of(int fd) noexcept;
 
 // Running out of files or memory: accepting must pause, everything else goes on.
 bool is_out_of_files(int error) noexcept;

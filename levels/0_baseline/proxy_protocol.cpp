@@ -50,7 +50,8 @@ Scan scan_v1(std::string_view input, ProxyHeader& header) noexcept {
   header.bytes = end + 1;
   header.client = {};
   const std::string_view family = take_word(line);
-  if (family == "UNKNOWN") return Scan::complete;  // whatever else it says is to be ignored
+  header.own = family == "UNKNOWN";
+  if (header.own) return Scan::complete;  // whatever else it says is to be ignored
   if (family != "TCP4" && family != "TCP6") return Scan::refused;
   const bool v6 = family == "TCP6";
   const auto source = address_of(take_word(line), v6);
@@ -95,6 +96,7 @@ Scan scan_v2(std::string_view input, ProxyHeader& header) noexcept {
   if (input.size() < kV2Head + length) return Scan::incomplete;
   header.bytes = kV2Head + length;
   header.client = {};
+  header.own = local;
   AddressBytes address{};
   if (!local && family == kInet) {
     address[10] = address[11] = 0xff;

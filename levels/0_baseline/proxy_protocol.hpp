@@ -15,6 +15,7 @@ struct ProxyHeader {
   static constexpr std::size_t kMostV2 = 536;  // what fits into any first packet
 
   AddressText client;     // empty: nothing is said of it (LOCAL, UNKNOWN, unix): the connection's own address stands
+  bool own = false;       // the balancer speaks for itself (LOCAL; UNKNOWN, which is how version 1 says that)
   std::size_t bytes = 0;  // of the header
 };
 

@@ -345,6 +345,7 @@ void Reactor::finish_idle() { inside_->command(&Inside::finish_idle); }
 void Reactor::cut() { inside_->command(&Inside::cut); }
 bool Reactor::answer(Ticket ticket, const Answer& answer) { return inside_->answer(ticket, answer); }
 bool Reactor::is_waiting(Ticket ticket) const noexcept { return inside_->is_waiting(ticket); }
+std::optional<AddressText> Reactor::socket_peer(Ticket ticket) const noexcept { return inside_->socket_peer(ticket); }
 void Reactor::abandon(Ticket ticket) { inside_->abandon(ticket); }
 bool Reactor::post(std::function<void(Reactor&)> task) { return inside_->post(std::move(task)); }
 const ReactorCounts& Reactor::counts() const noexcept { return inside_->counts(); }

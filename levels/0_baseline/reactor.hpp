@@ -32,12 +32,21 @@ struct Ticket {
   std::uint32_t generation = 0;
 };
 
+// For whom a connection was made, by its PROXY header.
+enum class Behalf : std::uint8_t {
+  own,     // for whoever made it: there is none, or it says so
+  client,  // for the client that it names
+  hidden,  // for a client that it does not name
+};
+
 struct Request {
   const Head& head;
   std::string_view body;
   Ticket ticket;
   TimePoint deadline;            // one per request, from the end of its headers; the body's arrival counts
   std::string_view peer;         // client's address, numeric; empty: through a unix socket
+  std::string_view connection{}; // the same, without what a trusted proxy's headers say: the PROXY header's, the socket's
+  Behalf behalf = Behalf::own;
 };
 
 struct Answer {
@@ -130,6 +139,8 @@ class Reactor {
   // On the reactor thread: answers a request. False if its connection is gone.
   bool answer(Ticket ticket, const Answer& answer);
   bool is_waiting(Ticket ticket) const noexcept;
+  // The other end of its socket, whatever a PROXY header says; see peer_of. Reactor thread.
+  std::optional<AddressText> socket_peer(Ticket ticket) const noexcept;
   // Closes its connection without an answer, counted as cut; nothing if it is gone, or was answered.
   void abandon(Ticket ticket);
 

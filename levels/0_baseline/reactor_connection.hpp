@@ -53,6 +53,8 @@ struct Connection {
   bool to_resume = false;
   bool awaits_proxy = false;     // its PROXY header is still to come
   bool believed = false;         // the peer is a trusted proxy
+  bool for_client = false;       // its PROXY header says that it was made for somebody ...
+  bool hidden = false;           // ... whom it does not name
   AddressText peer;
   const Refusal* kept_out = nullptr;  // why it is in the reserve: there it may ask for health only
   ConnectionCensus::Seat seat;        // taken by those that are in
@@ -100,7 +102,7 @@ class ConnectionTable {
     c.state = Connection::State::free;
     c.generation = (c.generation + 1) & 0x7fffffffU;
     c.readable = c.hung_up = c.begun = c.deferred = c.head_only = c.http_1_0 = c.client_closes = c.close = c.to_resume = false;
-    c.awaits_proxy = c.believed = false;
+    c.awaits_proxy = c.believed = c.for_client = c.hidden = false;
     c.peer = {};
     std::string().swap(c.in);
     std::string().swap(c.out);

@@ -41,7 +41,10 @@ void Reactor::Inside::serve(Connection& c, std::string_view request) {
   AddressText client;
   if (c.believed) client = options_.trusted_proxies.client(head_);
   if (client.empty()) client = c.peer;  // a copy: the connection may go while its request is served
-  const Served how = service_.serve(self_, {head_, request.substr(head_.head_bytes), ticket, deadline, client.view()});
+  const AddressText connection = c.peer;
+  const Behalf behalf = c.hidden ? Behalf::hidden : c.for_client ? Behalf::client : Behalf::own;
+  const Served how = service_.serve(self_, {head_, request.substr(head_.head_bytes), ticket, deadline, client.view(),
+                                            connection.view(), behalf});
   if (!is_waiting(ticket)) return;  // answered, or gone
   assert(how == Served::deferred);
   static_cast<void>(how);

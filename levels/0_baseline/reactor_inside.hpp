@@ -62,6 +62,10 @@ class Reactor::Inside {
   bool answer(Ticket ticket, const Answer& answer);
   void abandon(Ticket ticket);
   bool is_waiting(Ticket ticket) noexcept { return table_.serving(ticket.connection, ticket.generation) != nullptr; }
+  std::optional<AddressText> socket_peer(Ticket ticket) noexcept {
+    const Connection* const c = table_.serving(ticket.connection, ticket.generation);
+    return c == nullptr ? std::nullopt : peer_of(c->fd);
+  }
 
  private:
   using State = Connection::State;

@@ -147,6 +147,8 @@ std::size_t Reactor::Inside::consume_proxy(Connection& c, std::string_view data)
   }
   c.awaits_proxy = c.begun = false;
   set_busy(c, false);
+  c.for_client = !header.own;
+  c.hidden = !header.own && header.client.empty();
   if (!header.client.empty()) {
     known(c, header.client);
     count_anew(c);

@@ -17,7 +17,8 @@ constexpr milliseconds kBalancerCap{15'000};
 constexpr milliseconds kGuessedInterval{2000};  // HAProxy's default, while only one probe has been seen
 constexpr int kFall = 3;                        // failed probes until a balancer believes it (HAProxy's default)
 constexpr seconds kNobodyProbes{60};
-constexpr seconds kFirstProbe{3};  // of a balancer that sends requests already
+constexpr seconds kSettled{60};        // by then a balancer has asked often enough to be known
+constexpr seconds kFirstProbe{3};      // of a balancer that sends requests already
 constexpr milliseconds kLateWhenIdle{300};
 constexpr milliseconds kLateAtRestart{200};  // more than a busy client's pause, and its round trip
 constexpr milliseconds kHangUp{50};          // for clients that were told Connection: close
@@ -32,7 +33,7 @@ constexpr milliseconds kCutPatience{1000};
 class Leaving {
  public:
   Leaving(http::Reactor& reactor, Health& health, const TimeSource& time, Patience& patience, const Waiters& waiters,
-          Registrars* registrars = nullptr, TimePoint open_since = {})
+          Registrars* registrars = nullptr, std::optional<TimePoint> open_since = std::nullopt)
       : reactor_(reactor),
         health_(health),
         time_(time),
@@ -84,7 +85,7 @@ class Leaving {
         why = "out of patience";
         break;
     }
-    const bool idle = !wanted && health_.balancers().all_idle;
+    const bool idle = !wanted && balancers().all_idle;
     note("balancer", from, why);
     return idle;
   }
@@ -177,15 +178,20 @@ class Leaving {
 
   bool nobody() const noexcept { return reactor_.counts().open.load() == 0; }
 
+  Health::Balancers balancers() const {
+    return health_.balancers(open_since_ && time_.now() - *open_since_ > kSettled);
+  }
+
   bool balancers_are_done(TimePoint from, std::string& why) const {
-    const Health::Balancers all = health_.balancers();
+    const Health::Balancers all = balancers();
     const TimePoint now = time_.now();
     if (all.nodes > 0) {
       why = std::to_string(all.nodes) + (all.nodes == 1 ? " node" : " nodes") + " stopped and idle";
       return all.all_idle;
     }
     if (!all.last_probe || now - *all.last_probe > kNobodyProbes) {
-      if (now - open_since_ < kFirstProbe && reactor_.counts().requests.load() > 0) return false;
+      if (open_since_ && now - *open_since_ < kFirstProbe && reactor_.counts().requests.load() > 0) return false;
+      if (all.doubt_until && now < *all.doubt_until) return false;
       why = has_registrars() ? "registrars have left, nobody probes" : "nobody probes";
       return true;
     }
@@ -218,7 +224,7 @@ class Leaving {
   Patience& patience_;
   const Waiters& waiters_;
   Registrars* const registrars_;
-  const TimePoint open_since_;
+  const std::optional<TimePoint> open_since_;
   const TimePoint began_;
   const std::uint64_t cut_before_;
   std::uint64_t requests_before_ = 0;
@@ -241,7 +247,8 @@ std::string to_string(const DrainReport& report) {
 }
 
 DrainReport drain(http::Reactor& reactor, Health& health, const DrainSettings& settings, const TimeSource& time,
-                  Patience& patience, const Waiters& waiters, Registrars* registrars, TimePoint open_since) {
+                  Patience& patience, const Waiters& waiters, Registrars* registrars,
+                  std::optional<TimePoint> open_since) {
   Leaving leaving(reactor, health, time, patience, waiters, registrars, open_since);
   const TimePoint requests_end = leaving.began() + settings.total - settings.flush - kReserve;
   const TimePoint late_end = requests_end - settings.requests;

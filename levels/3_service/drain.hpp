@@ -19,6 +19,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,13 +56,15 @@ struct Waiters {
   std::function<void()> closing_port = [] {};              // before it is closed: nobody else may hold the socket on
   std::function<std::string()> cut_by_route = [] { return std::string(); };  // "/events/orders 2, other 1"
 };
+};
 
 // Worker thread of level 3. Afterwards the reactor's port is closed and no connection is open. `open_since`: of the
-// port. That nobody probes is known only once a balancer would have: one that has just been started already sends
-// requests, and asks for the first time a whole interval later.
+// port; nothing: not known. That nobody probes is known only once a balancer would have: one that has just been started
+// already sends requests, and asks for the first time a whole interval later. So is who asks but is no balancer: only
+// once the port has been open for 60 s, passers-by are left alone (probers.hpp).
 DrainReport drain(http::Reactor& reactor, Health& health, const DrainSettings& settings, const TimeSource& time,
                   Patience& patience, const Waiters& waiters = {}, Registrars* registrars = nullptr,
-                  TimePoint open_since = {});
+                  std::optional<TimePoint> open_since = std::nullopt);
 // The restart: nobody is told, the port stays open in a successor's hands. Only what has been accepted is finished:
 // late requests on idle connections are answered with Connection: close for at most 200 ms. `left`: called once the
 // reactor has let go of the port. Nothing of the balancers' or registrars' business happens here.

@@ -18,7 +18,7 @@ class HeldService final : public HeldLevel {
  public:
   HeldService(Server& server, Health& health, const DrainSettings& drain, const Waiters& waiters,
               const TimeSource& time, Log& log, std::atomic<std::uint64_t>& cut, Registrars* registrars,
-              Incarnation incarnation)
+              ProbeSecret* probe_secret, Incarnation incarnation)
       : server_(server),
         health_(health),
         drain_(drain),
@@ -27,6 +27,7 @@ class HeldService final : public HeldLevel {
         log_(log),
         cut_(cut),
         registrars_(registrars),
+        probe_secret_(probe_secret),
         incarnation_(incarnation),
         open_since_(time.now()) {
     if (registrars_ != nullptr) registrars_->here();
@@ -43,6 +44,7 @@ class HeldService final : public HeldLevel {
   std::optional<Fault> probe(Patience&) override {
     if (server_.reactor() == nullptr) return reset();  // the last one did not come up again
     const TimePoint now = time_.now();
+    if (probe_secret_ != nullptr) probe_secret_->renew(now);
     const Duration still = now - server_.reactor()->turned();
     const bool stuck = still > kStuck;
     const std::string why =
@@ -106,6 +108,7 @@ class HeldService final : public HeldLevel {
   Log& log_;
   std::atomic<std::uint64_t>& cut_;
   Registrars* const registrars_;
+  ProbeSecret* const probe_secret_;
   const Incarnation incarnation_;
   const TimePoint open_since_;
   bool handed_over_ = false;
@@ -115,24 +118,28 @@ class HeldService final : public HeldLevel {
 }  // namespace
 
 ServiceLevel::ServiceLevel(Server& server, Health& health, const DrainSettings& drain, std::function<bool()> can_commit,
-                           const TimeSource& time, Log& log, Registrars* registrars)
+                           const TimeSource& time, Log& log, Registrars* registrars, ProbeSecret* probe_secret)
     : server_(server),
       health_(health),
       drain_(drain),
-      waiters_{std::move(can_commit), [&server] { server.give_up_queued(); }, [&server] { server.give_up_all(); },
+      waiters_{std::move(can_commit),
+               [&server] { server.give_up_queued(); },
+               [&server] { server.give_up_all(); },
                [&server] {
                  if (server.port() != nullptr) server.port()->forget();
                },
                [&server] { return server.cut_by_route(); }},
       time_(time),
       log_(log),
-      registrars_(registrars) {}
+      registrars_(registrars),
+      probe_secret_(probe_secret) {}
 
 Duration ServiceLevel::raise_patience() const noexcept { return seconds(5); }
 
 ProbePlan ServiceLevel::probe_plan() const noexcept { return {seconds(1), seconds(1), 2}; }
 
 Result<std::unique_ptr<HeldLevel>> ServiceLevel::raise(Patience&, Incarnation incarnation) {
+  if (probe_secret_ != nullptr) probe_secret_->renew(time_.now());
   // Before the port opens: nobody may be told that we drain once we serve. The board still says not ready.
   health_.set_draining(false);
   if (auto opened = server_.open(); !opened) {
@@ -142,8 +149,8 @@ Result<std::unique_ptr<HeldLevel>> ServiceLevel::raise(Patience&, Incarnation in
     if (fault.text.rfind("service: ", 0) != 0) fault.text = "service: " + fault.text;
     return fault;
   }
-  return std::unique_ptr<HeldLevel>(
-      std::make_unique<HeldService>(server_, health_, drain_, waiters_, time_, log_, cut_, registrars_, incarnation));
+  return std::unique_ptr<HeldLevel>(std::make_unique<HeldService>(server_, health_, drain_, waiters_, time_, log_, cut_,
+                                                                  registrars_, probe_secret_, incarnation));
 }
 
 }  // namespace ratchet::service

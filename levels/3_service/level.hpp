@@ -6,6 +6,7 @@
 
 #include "levels/3_service/drain.hpp"
 #include "levels/3_service/error_budget.hpp"
+#include "levels/3_service/probe_secret.hpp"
 #include "levels/3_service/registrars.hpp"
 #include "levels/3_service/server.hpp"
 #include "levels/core/level.hpp"
@@ -16,7 +17,7 @@ class ServiceLevel final : public Level {
  public:
   // `can_commit`: false while the database is gone; any thread.
   ServiceLevel(Server& server, Health& health, const DrainSettings& drain, std::function<bool()> can_commit,
-               const TimeSource& time, Log& log, Registrars* registrars = nullptr);
+               const TimeSource& time, Log& log, Registrars* registrars = nullptr, ProbeSecret* probe_secret = nullptr);
   std::string_view name() const noexcept override { return "service"; }
   std::uint64_t cut_requests() const noexcept { return cut_.load(); }  // by all ways down so far; any thread
   Duration raise_patience() const noexcept override;
@@ -34,7 +35,8 @@ class ServiceLevel final : public Level {
   std::atomic<std::uint64_t> cut_{0};
   const TimeSource& time_;
   Log& log_;
-  Registrars* const registrars_;  // null: there are none
+  Registrars* const registrars_;     // null: there are none
+  ProbeSecret* const probe_secret_;  // null: none is wanted
 };
 
 }  // namespace ratchet::service

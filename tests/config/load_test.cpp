@@ -314,6 +314,32 @@ TEST_CASE("load: trusted proxies are networks, each mistake with its own pointer
   good(test::load(json));
 }
 
+TEST_CASE("load: balancers are this machine and the trusted proxies, or what is written, also if that is nobody") {
+  const auto balancers = [](const Json& service) {
+    Json json = test::smallest();
+    json["service"] = service;
+    return balancers_of(good(test::load(json)).service);
+  };
+  using Texts = std::vector<std::string>;
+  CHECK(balancers(Json::object()) == Texts{"127.0.0.0/8", "::1"});
+  CHECK(balancers({{"trusted_proxies", {"10.0.0.2"}}}) == Texts{"127.0.0.0/8", "::1", "10.0.0.2"});
+  CHECK(balancers({{"listen", "unix:/run/http.sock"}}) == Texts{"127.0.0.0/8", "::1", "unix:"});
+  CHECK(balancers({{"balancers", Json::array()}, {"trusted_proxies", {"10.0.0.2"}}}).empty());
+  CHECK(balancers({{"balancers", {"10.0.0.2", "2001:db8::/32"}}}) == Texts{"10.0.0.2", "2001:db8::/32"});
+  CHECK(only_mistake(load_with("/service/balancers", Json::array({"10.0.0.1/8"}))).pointer == "/service/balancers/0");
+  CHECK(only_mistake(load_with("/service/balancers", Json::array({"10.0.0.1", "unix:"}))).pointer == "/service/balancers/1");
+  CHECK(only_mistake(load_with("/service/balancers", "10.0.0.1")).pointer == "/service/balancers");
+}
+
+TEST_CASE("load: the probe secret is named like any other") {
+  const Settings s = good(load_with("/service/probe_secret", {{"file", "/etc/ratchetd/credentials/probe"}}));
+  CHECK(s.service.probe_secret == Secret(Secret::Kind::file, "/etc/ratchetd/credentials/probe"));
+  const Loaded written = load_with("/service/probe_secret", "open-sesame");
+  REQUIRE(written.warnings.size() == 1);
+  CHECK(written.warnings[0].id == "secret.inline");
+  CHECK_FALSE(good(test::load(test::smallest())).service.probe_secret);
+}
+
 TEST_CASE("load: two listeners need two addresses") {
   const auto both = [](const char* service, const char* ops) {
     Json json = test::smallest();

@@ -16,6 +16,7 @@ DEFAULTS = """global
 defaults
   mode http
   retries 0
+  {forwardfor}
   timeout connect 2s
   timeout client 30s
   timeout server 30s
@@ -31,7 +32,8 @@ backend app
 class Haproxy:
     """`backend`: the lines of its only backend, "app". No retries, no redispatch: what goes wrong is seen."""
 
-    def __init__(self, backend):
+    def __init__(self, backend, forwardfor=True):
+        self.forwardfor = "option forwardfor" if forwardfor else ""
         self.dir = Path(tempfile.mkdtemp(prefix="ratchet-lb-"))
         self.port, self.admin_port = free_ports(2)
         self.socket = self.dir / "admin.sock"
@@ -39,7 +41,7 @@ class Haproxy:
         self.configure(backend)
 
     def configure(self, backend):
-        text = DEFAULTS.format(dir=self.dir, port=self.port, admin_port=self.admin_port)
+        text = DEFAULTS.format(dir=self.dir, port=self.port, admin_port=self.admin_port, forwardfor=self.forwardfor)
         (self.dir / "haproxy.cfg").write_text(text + "".join(f"  {line}\n" for line in backend))
 
     def start(self):

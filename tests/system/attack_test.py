@@ -2,11 +2,13 @@
 times are measured by hand (tests/bench)."""
 import http.client
 import json
+import os
 import socket
 import threading
 
 import pytest
 from conftest import migrated
+from fleet import Fleet, Forger, Traffic
 
 from tests.support.haproxy import Haproxy
 from tests.support.nginx import Nginx
@@ -228,3 +230,42 @@ def test_what_is_no_socket_is_never_deleted_for_the_control_socket(make, tmp_pat
         else:
             assert d.stop() == 0
         assert precious.read_text() == "precious" and link.is_symlink()
+
+
+# ---- words that only a balancer may say ----------------------------------------------------------------------------
+
+STOPS = int(os.environ.get("RATCHET_ATTACK_STOPS", "5"))
+
+
+def rolling_stops(make, postgres, mechanism, word, stops):
+    broker = make(EmbeddedBroker, "orders")
+    service = {"probe_secret": "open-sesame"} if mechanism == "secret" else {}
+    fleet = Fleet(make, postgres, broker, mechanism, size=2, **service).start()
+    traffic = Traffic(fleet.lb.port, keep=3, fresh=3, pause_s=0.005).start()
+    forger = Forger(fleet.lb.port, word, ["s0", "s1"]).start() if word else None
+    try:
+        for n in range(stops):
+            if n:
+                fleet.add((n - 1) % 2)
+            fleet.remove(n % 2)
+    finally:
+        traffic.stop()
+        if forger:
+            forger.stop()
+            assert forger.sent > 100
+    print(f"forged {forger.sent} times '{word}':" if word else "nobody forges:", fleet.report(traffic))
+    assert traffic.ok > 100
+    return fleet, traffic
+
+
+@pytest.mark.parametrize("mechanism, word, ended_by", [
+    ("404 quick", "gone", "1 node stopped and idle"), ("secret", "gone", "1 node stopped and idle"), ("no-state", "gone", "4 probe intervals"),
+    ("404 quick", "busy", "1 node stopped and idle")])
+def test_a_forged_server_state_fails_no_request_of_rolling_stops(make, session_postgres, mechanism, word, ended_by):
+    """Each stop is ended by the balancer's own word, or by its own pace: none is cut short, none waits for a node that there is not.
+    RATCHET_ATTACK_STOPS=20: by hand, beside as many stops at which nobody forges."""
+    if STOPS > 5:
+        rolling_stops(make, session_postgres, mechanism, None, STOPS)
+    fleet, traffic = rolling_stops(make, session_postgres, mechanism, word, STOPS if STOPS > 5 or (mechanism, word) == ("404 quick", "gone") else 1)
+    assert not traffic.failed, fleet.report(traffic)
+    assert fleet.summaries() and [line for line in fleet.summaries() if ended_by not in line] == []

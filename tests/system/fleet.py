@@ -2,6 +2,7 @@
 its cause; the balancer repeats nothing, so nothing is hidden."""
 import collections
 import http.client
+import itertools
 import random
 import statistics
 import threading
@@ -22,8 +23,8 @@ class Traffic(Clients):
     answered as it should be is a failure, whatever the reason; no client repeats anything. A kept connection that was
     closed with `Connection: close`, or by its idle end before the request was written, is made anew."""
 
-    def __init__(self, port, keep=4, fresh=2, pause_s=0.01):
-        self.port, self.pause_s = port, pause_s
+    def __init__(self, port, keep=4, fresh=2, pause_s=0.01, get=("/live", 200)):
+        self.port, self.pause_s, self.get = port, pause_s, get
         self.failed, self.ok, self.slowest = collections.Counter(), 0, 0.0
         self.mutex, self.stopping = threading.Lock(), threading.Event()
         kinds = [(True, i % 2 == 0) for i in range(keep)] + [(False, i % 2 == 0) for i in range(fresh)]
@@ -53,17 +54,42 @@ class Traffic(Clients):
         if connection:
             connection.close()
 
-    @staticmethod
-    def ask(connection, post):
+    def ask(self, connection, post):
         if post:
             connection.request("POST", "/events/orders", b'{"customer":"c"}', {"Content-Type": "application/json"})
         else:
-            connection.request("GET", "/live")
+            connection.request("GET", self.get[0])
         response = connection.getresponse()
         body = response.read()
-        wanted = 202 if post else 200
+        wanted = 202 if post else self.get[1]
         why = None if response.status == wanted else f"{response.status} {body[:80]!r}"
         return why, response.will_close
+
+
+class Forger(Clients):
+    """A stranger who says, through the balancer, what only a balancer may say: that it sends no more (`gone`), in its own name; or
+    that it does (`busy`), each time in the name of another one that there is not."""
+    WORDS = {"gone": "NOLB; name=app/{server}; node=lb1; weight=1/1; scur=0/0; qcur=0", "busy": "UP; name=app/{server}; node=evil-{n}; weight=1/1; scur=5/5; qcur=0"}
+
+    def __init__(self, port, word, servers, pause_s=0.005):
+        self.port, self.pause_s, self.sent = port, pause_s, 0
+        self.word, self.servers = self.WORDS[word], servers
+        self.stopping = threading.Event()
+        self.threads = [threading.Thread(target=self.client, args=(i,), daemon=True) for i in range(2)]
+
+    def client(self, first):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        for n in itertools.count(first):
+            if self.stopping.is_set():
+                return connection.close()
+            try:
+                word = self.word.format(server=self.servers[n % len(self.servers)], n=n)
+                connection.request("GET", "/ready", headers={"X-HAProxy-Server-State": word})
+                connection.getresponse().read()
+                self.sent += 1
+            except (OSError, http.client.HTTPException):  # its own loss: nobody else's is hidden by it
+                connection.close()
+            time.sleep(self.pause_s)
 
 
 # How HAProxy is told, and how the daemon tells it: (lines for all servers, words of each server, daemon's drain, its
@@ -71,6 +97,10 @@ class Traffic(Clients):
 MECHANISMS = {
     "503": (["option httpchk GET /ready", "http-check send-state"], "check inter 1s fall 3 rise 1", {}, None),
     "404": (["option httpchk GET /ready", "http-check disable-on-404", "http-check send-state"], "check inter 1s fall 3 rise 1", {"code": 404}, None),
+    "404 quick": (["option httpchk GET /ready", "http-check disable-on-404", "http-check send-state"], "check inter 300ms fall 3 rise 1", {"code": 404}, None),
+    "secret": (["option httpchk", "http-check disable-on-404", "http-check send-state",
+                "http-check send meth GET uri /ready hdr X-Ratchetd-Probe open-sesame"],
+               "check inter 300ms fall 3 rise 1", {"code": 404}, None),
     "no-state": (["option httpchk GET /ready"], "check inter 500ms fall 3 rise 1", {}, None),
     "agent": ([], "agent-check agent-port {agent} agent-inter 500ms", {},
               lambda lb, i, agent: [{"type": "haproxy-agent", "listen": f"127.0.0.1:{agent}"}]),
@@ -82,7 +112,7 @@ MECHANISMS = {
 class Fleet:
     """`size` instances behind a balancer."""
 
-    def __init__(self, make, postgres, broker, mechanism, size=3):
+    def __init__(self, make, postgres, broker, mechanism, size=3, **of_service):
         self.mechanism, self.stops = mechanism, []
         self.ports, self.agents = free_ports(size), free_ports(size)
         if mechanism == "nginx":
@@ -92,10 +122,11 @@ class Fleet:
         else:
             lines, words, drain, registrars = MECHANISMS[mechanism]
             self.lb = make(Haproxy, [*lines, *(f"server s{i} 127.0.0.1:{p} {words.format(agent=a)}"
-                                               for i, (p, a) in enumerate(zip(self.ports, self.agents)))])
+                                               for i, (p, a) in enumerate(zip(self.ports, self.agents)))],
+                           forwardfor=mechanism != "secret")  # then nothing else tells a client's word from HAProxy's
         self.daemons = []
         for i, port in enumerate(self.ports):
-            service = {"listen": f"127.0.0.1:{port}", "drain": drain}
+            service = {"listen": f"127.0.0.1:{port}", "drain": drain, **of_service}
             if registrars:
                 service["registrars"] = registrars(self.lb, i, self.agents[i])
             d = make(Daemon, postgres.dsn("app"), broker.bootstrap, service=service, instance=f"fleet-{i}")

@@ -7,7 +7,8 @@ from conftest import migrated
 from fleet import Fleet, Traffic, rounds_of
 
 from tests.support.embedded_broker import EmbeddedBroker
-from tests.support.servers import Daemon
+from tests.support.haproxy import Haproxy
+from tests.support.servers import Daemon, wait_for
 
 ROUNDS = int(os.environ.get("RATCHET_FLEET_ROUNDS", "0"))
 
@@ -81,3 +82,30 @@ def test_an_idle_stop_waits_for_nobody(make, session_postgres, broker):
         took.append(time.monotonic() - began)
     print(f"idle stops: {', '.join(f'{t:.3f}' for t in took)} s")
     assert d.log_text().count("(nobody probes)") == d.log_text().count("late 0 ms (no connection)") == 3
+
+
+def test_a_haproxy_that_is_not_listed_is_waited_for_by_its_pace_and_one_notice_says_so(make, session_postgres, broker):
+    d = make(Daemon, session_postgres.dsn("app"), broker.bootstrap, service={"balancers": ["192.0.2.1"]})
+    migrated(d, session_postgres).start().wait_level(3)
+    make(Haproxy, ["option httpchk GET /ready", "http-check send-state", f"server s1 127.0.0.1:{d.http_port} check inter 100ms"]).start()
+    said = lambda: [line for line in d.log_text().splitlines() if "word is not heard" in line]  # noqa: E731
+    wait_for("the notice", said)
+    assert "address=127.0.0.1" in said()[0] and "key=service.balancers" in said()[0]
+    assert d.stop() == 0
+    assert len(said()) == 1 and "(4 probe intervals)" in d.log_text()
+
+
+def test_a_probe_secret_that_cannot_be_had_is_alarmed_and_then_heard_with(make, session_postgres, broker, tmp_path):
+    file = tmp_path / "probe"
+    d = make(Daemon, session_postgres.dsn("app"), broker.bootstrap, service={"probe_secret": {"file": str(file)}})
+    migrated(d, session_postgres).start().wait_level(3)
+    lb = make(Haproxy, ["option httpchk", "http-check send-state", "http-check disable-on-404", "http-check send meth GET uri /ready hdr X-Ratchetd-Probe sesame",
+                        f"server s1 127.0.0.1:{d.http_port} check inter 100ms"], forwardfor=False).start()
+    alarm = lambda: next((a["text"] for a in d.levels()["alarms"] if a["id"] == "service.probe-secret"), None)  # noqa: E731
+    assert "No such file" in wait_for("the alarm", alarm)
+    wait_for("the notice", lambda: "key=service.probe_secret" in d.log_text())
+    file.write_text("sesame\n")
+    wait_for("the alarm is gone", lambda: alarm() is None)
+    wait_for("HAProxy sends", lambda: lb.status("s1") == "UP")
+    assert d.stop() == 0
+    assert "1 node stopped and idle" in d.log_text() and "sesame" not in d.log_text()

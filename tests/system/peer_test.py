@@ -18,11 +18,11 @@ CLIENT = "127.0.0.77"  # of the loopback, and nobody else's
 class Haproxy:
     """One frontend before one server."""
 
-    def __init__(self, server):
+    def __init__(self, server, mode="http"):
         self.dir = Path(tempfile.mkdtemp(prefix="ratchet-haproxy-"))
         [self.port] = free_ports(1)
         (self.dir / "haproxy.cfg").write_text(
-            "defaults\n mode http\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n"
+            f"defaults\n mode {mode}\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n"
             f"frontend f\n bind 127.0.0.1:{self.port}\n default_backend b\nbackend b\n server s {server}\n")
         self.process = subprocess.Popen(["/usr/sbin/haproxy", "-db", "-f", str(self.dir / "haproxy.cfg")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
@@ -32,11 +32,11 @@ class Haproxy:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
-def status_through(port, headers=""):
+def status_through(port, headers="", target="/who"):
     """0: nobody answered."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=20, source_address=(CLIENT, 0)) as s:
-            s.sendall(f"GET /who HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{headers}\r\n".encode())
+            s.sendall(f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{headers}\r\n".encode())
             answer = b"".join(iter(lambda: s.recv(65536), b""))
             return int(answer[9:12] or 0)
     except OSError:
@@ -74,6 +74,24 @@ def test_behind_haproxy_the_proxy_header_names_the_client(make, serving, version
         assert status_through(daemon.http_port) == 0  # without the header
         wait_for("it is counted", lambda: daemon.metric("ratchet_rejected_total", reason="proxy-protocol"))
     assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize("mode", ["http", "tcp"])
+@pytest.mark.parametrize("version", ["send-proxy", "send-proxy-v2"])
+@pytest.mark.parametrize("through", ["tcp", "unix"])
+def test_behind_a_proxy_header_haproxys_own_word_is_heard_and_no_clients(make, serving, version, through, mode, tmp_path):
+    """Also where HAProxy forwards bytes only, and adds no header: then the PROXY header alone tells a client from HAProxy."""
+    path = f"{tmp_path}/http.sock"
+    daemon = serving(proxy_protocol=True, **({"listen": f"unix:{path}", "balancers": ["unix:", "127.0.0.1"]} if through == "unix" else {"balancers": ["127.0.0.1"]}))
+    target = f"unix@{path}" if through == "unix" else f"127.0.0.1:{daemon.http_port}"
+    check = "\n option httpchk GET /ready\n http-check send-state\n"
+    proxy = make(Haproxy, f"{target} {version} check inter 200ms{check}", mode)
+    wait_for("an answer through HAProxy", lambda: status_through(proxy.port) == 404)
+    forged = "X-HAProxy-Server-State: UP; name=b/s; node=evil; weight=1/1; scur=5/5\r\n"
+    assert status_through(proxy.port, forged, "/ready") == 200
+    wait_for("the forged word was refused", lambda: "X-HAProxy-Server-State is not heard" in daemon.log_text())
+    assert daemon.stop() == 0
+    assert "1 node stopped and idle" in daemon.log_text()
 
 
 def test_behind_a_trusted_nginx_the_last_stranger_is_the_client(make, serving):

@@ -306,6 +306,24 @@ TEST_CASE("health: a prober without the header gives an interval, not a word") {
   CHECK(port.health.balancers().interval == Duration(milliseconds(1500)));
 }
 
+TEST_CASE("health: what clients ask through a balancer is neither a word nor a probe") {
+  HealthPort port;
+  port.probe("UP; name=be/s; node=lb1; weight=1/1; scur=1/1");
+  RawHttp client(port.port());
+  for (int i = 0; i < 100; ++i) {
+    port.time.advance(milliseconds(10));
+    REQUIRE(client.get(
+        "/ready", "X-Forwarded-For: 203.0.113.5\r\nx-haproxy-server-state: NOLB; name=be/s; node=lb1; scur=0\r\n"));
+    REQUIRE(client.get("/ready", "X-Forwarded-For: 203.0.113.5\r\nx-haproxy-server-state: UP; name=be/s; node=n" +
+                                     std::to_string(i) + "; scur=9\r\n"));
+  }
+  port.probe("UP; name=be/s; node=lb1; weight=1/1; scur=1/1");
+  const auto all = port.health.balancers();
+  CHECK(all.nodes == 1);
+  CHECK_FALSE(all.all_stopped);
+  CHECK(all.interval == Duration(seconds(1)));
+}
+
 TEST_CASE("health: more nodes than can be remembered never count as all stopped") {
   HealthPort port;
   for (int i = 0; i < 64; ++i)

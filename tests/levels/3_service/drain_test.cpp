@@ -119,7 +119,7 @@ struct House {
   DrainSettings settings;
   service::Waiters waiters;
   Patience patience{time.now() + seconds(60)};
-  TimePoint open_since{};
+  std::optional<TimePoint> open_since;  // nothing: as if it were young
   DrainReport report;
   std::uint16_t port = 0;
   std::thread runner;
@@ -261,6 +261,49 @@ TEST_CASE("drain: without the header it waits four of the observed intervals") {
   house.join();
   CHECK(house.stage("balancer").ended_by == "4 probe intervals");
   CHECK(house.stage("balancer").took >= 4 * *interval);
+}
+
+TEST_CASE("drain: a person's two questions keep a settled level 3 for a moment only, a prober's six are waited for") {
+  House house;
+  const auto ask = [&](int times) {
+    for (int i = 0; i < times; ++i) {
+      const TimePoint before = house.time.now();
+      probe(house.port);
+      REQUIRE(comes_true([&] { return house.time.now() - before >= milliseconds(100); }));
+    }
+  };
+  SECTION("settled, a person") {
+    house.open_since = house.time.now() - seconds(61);
+    ask(2);
+    house.start_drain();
+    house.join();
+    CHECK(house.stage("balancer").ended_by == "nobody probes");
+  }
+  SECTION("young, a person or a balancer") {
+    house.open_since = house.time.now();
+    ask(2);
+    house.start_drain();
+    house.join();
+    CHECK(house.stage("balancer").ended_by == "4 probe intervals");
+  }
+  SECTION("settled, a prober") {
+    house.open_since = house.time.now() - seconds(61);
+    ask(6);
+    house.start_drain();
+    house.join();
+    CHECK(house.stage("balancer").ended_by == "4 probe intervals");
+    CHECK(house.stage("balancer").took >= milliseconds(400));
+  }
+  SECTION("settled, a balancer that was just started: it goes on asking") {
+    house.open_since = house.time.now() - seconds(61);
+    ask(2);
+    house.start_drain();
+    REQUIRE(house.announced());
+    while (!house.reactor.port_closed())
+      probe(house.port);
+    house.join();
+    CHECK(house.stage("balancer").ended_by == "4 probe intervals");
+  }
 }
 
 TEST_CASE("drain: lb_wait none and a number are obeyed") {
