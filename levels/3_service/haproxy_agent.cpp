@@ -1,7 +1,5 @@
 #include "levels/3_service/haproxy_agent.hpp"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -31,20 +29,8 @@ constexpr seconds kForgotten{60};
 constexpr seconds kLeastBelief{3};
 constexpr seconds kOpenAgain{1};
 constexpr seconds kFirstPoll{3};
+constexpr unsigned kRegular = 6;
 constexpr milliseconds kRest{100};
-
-// An IPv6 socket sees IPv4 as ::ffff:10.0.0.1; to us that is one address.
-std::string text_of(const sockaddr_storage& address) {
-  std::array<char, INET6_ADDRSTRLEN> text{};
-  const void* bytes = nullptr;
-  if (address.ss_family == AF_INET) {
-    bytes = &reinterpret_cast<const sockaddr_in&>(address).sin_addr;
-  } else if (address.ss_family == AF_INET6) {
-    bytes = &reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
-  }
-  if (bytes == nullptr || ::inet_ntop(address.ss_family, bytes, text.data(), text.size()) == nullptr) return "unknown";
-  return text.data();
-}
 
 }  // namespace
 
@@ -55,18 +41,38 @@ void AgentWords::change(Mode mode) {
     poller.polls = 0;
 }
 
-std::string AgentWords::poll(const std::string& from, TimePoint now) {
-  if (pollers_.size() >= kMostPollers && pollers_.count(from) == 0) {
-    pollers_.erase(std::min_element(pollers_.begin(), pollers_.end(),
-                                    [](const auto& a, const auto& b) { return a.second.last < b.second.last; }));
+Duration AgentWords::Poller::belief() const noexcept {
+  return std::clamp<Duration>(3 * interval, kLeastBelief, kForgotten);
+}
+
+// Null: there is no room among listed ones.
+AgentWords::Poller* AgentWords::find_or_add(const std::string& from, bool listed, TimePoint now) {
+  if (const auto known = pollers_.find(from); known != pollers_.end()) {
+    Poller& poller = known->second;
+    const Duration gap = now - poller.last;
+    if (gap > poller.belief()) poller.row = 0;
+    if (gap <= kForgotten) poller.interval = std::max<Duration>(gap, poller.interval - poller.interval / 4);
+    return &poller;
   }
-  const auto [at, is_new] = pollers_.try_emplace(from);
-  Poller& poller = at->second;
-  if (!is_new && now - poller.last <= kForgotten) {
-    poller.interval = std::max<Duration>(now - poller.last, poller.interval - poller.interval / 4);
+  if (pollers_.size() >= kMostPollers) {
+    const auto least = std::min_element(pollers_.begin(), pollers_.end(), [](const auto& a, const auto& b) {
+      return a.second.listed != b.second.listed ? b.second.listed : a.second.last < b.second.last;
+    });
+    if (least->second.listed && !listed) return nullptr;
+    pollers_.erase(least);
   }
-  poller.last = now;
-  poller.polls = std::min(poller.polls + 1, kPollsWithReady + 1);
+  Poller& added = pollers_[from];
+  added.listed = listed;
+  return &added;
+}
+
+std::string AgentWords::poll(const std::string& from, bool listed, TimePoint now) {
+  unsigned polls = kPollsWithReady + 1;  // who cannot be remembered is not told `ready`, or it would be for ever
+  if (Poller* const poller = find_or_add(from, listed, now)) {
+    poller->last = now;
+    poller->row = std::min(poller->row + 1, kRegular);
+    polls = poller->polls = std::min(poller->polls + 1, kPollsWithReady + 1);
+  }
   switch (mode_) {
     case Mode::draining:
       return "drain 0%\n";
@@ -75,26 +81,31 @@ std::string AgentWords::poll(const std::string& from, TimePoint now) {
     case Mode::here:
       break;
   }
-  return poller.polls <= kPollsWithReady ? "ready up 100%\n" : "up 100%\n";
+  return polls <= kPollsWithReady ? "ready up 100%\n" : "up 100%\n";
 }
 
 bool AgentWords::all_know(TimePoint now) const {
-  if (pollers_.empty()) return now - since_ >= kFirstPoll;
-  return std::all_of(pollers_.begin(), pollers_.end(), [now](const auto& one) {
-    const Poller& poller = one.second;
-    const Duration belief = std::clamp<Duration>(3 * poller.interval, kLeastBelief, kForgotten);
-    return poller.polls > 0 || now - poller.last > belief;
+  const bool any_listed = std::any_of(pollers_.begin(), pollers_.end(), [now](const auto& one) {
+    return one.second.listed && now - one.second.last <= kForgotten;
   });
+  bool any = false;
+  for (const auto& [from, poller] : pollers_) {
+    if (!poller.listed && (any_listed || poller.row < kRegular)) continue;
+    any = true;
+    if (poller.polls == 0 && now - poller.last <= poller.belief()) return false;
+  }
+  return any || now - since_ >= kFirstPoll;
 }
 
 HaproxyAgent::HaproxyAgent(const std::string& name, const ListenAddress& listen, const TimeSource& time, Log& log,
-                           AlarmBoard& alarms, std::function<bool()> port_survived)
+                           AlarmBoard& alarms, std::function<bool()> port_survived, Networks balancers)
     : alarm_("registrar." + name + ".port"),
       listen_(listen),
       time_(time),
       log_(log),
       alarms_(alarms),
       port_survived_(std::move(port_survived)),
+      balancers_(std::move(balancers)),
       words_(time.now()),
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (const auto missing = start_thread(thread_, "haproxy-agent", [this] { run(); }))
@@ -138,7 +149,7 @@ void HaproxyAgent::run() {
   while (!stopping_) {
     const TimePoint now = time_.now();
     if (listener_ < 0 && now >= open_at_ && !open()) open_at_ = now + kOpenAgain;
-    const bool accepts = listener_ >= 0 && guests_.size() < kMostGuests && now >= accept_at_;
+    const bool accepts = listener_ >= 0 && now >= accept_at_;
     std::vector<pollfd> fds{{wake_, POLLIN, 0}};
     if (accepts) fds.push_back({listener_, POLLIN, 0});
     for (const Guest& guest : guests_)
@@ -165,32 +176,53 @@ bool HaproxyAgent::open() {
 }
 
 void HaproxyAgent::accept_all(TimePoint now) {
-  while (guests_.size() < kMostGuests) {
-    sockaddr_storage from{};
-    socklen_t size = sizeof from;
-    const int fd = ::accept4(listener_, reinterpret_cast<sockaddr*>(&from), &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  for (std::size_t i = 0; i < kMostGuests; ++i) {
+    const int fd = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) {
       if (http::is_out_of_files(errno)) accept_at_ = now + kRest;
       return;  // nobody, or nothing to be had just now
     }
-    serve(fd, text_of(from));
+    serve(fd);
   }
+}
+
+bool HaproxyAgent::make_room(bool listed) {
+  if (guests_.size() < kMostGuests) return true;
+  auto oldest = std::find_if(guests_.begin(), guests_.end(), [](const Guest& guest) { return !guest.listed; });
+  if (oldest == guests_.end()) oldest = listed ? guests_.begin() : guests_.end();
+  if (oldest == guests_.end()) return false;
+  ::close(oldest->fd);
+  guests_.erase(oldest);
+  return true;
 }
 
 // The line at once, whatever HAProxy sends (agent-send): closing with that unread would take our line back, so its end
 // is read for a while.
-void HaproxyAgent::serve(int fd, const std::string& from) {
+void HaproxyAgent::serve(int fd) {
+  const auto peer = http::peer_of(fd);
+  const std::string from(peer ? peer->view() : "unknown");
+  const bool listed = balancers_.contain(from);
+  if (!make_room(listed)) {
+    ::close(fd);
+    return;
+  }
+  const TimePoint now = time_.now();
   std::string line;
   {
     const std::lock_guard lock(mutex_);
-    if (told_ || !port_survived_()) line = words_.poll(from, time_.now());
+    if (told_ || !port_survived_()) line = words_.poll(from, listed, now);
+  }
+  if (!listed && unlisted_.is_due(from, now)) {
+    log_.notice(
+        "an agent-check from an address that is not listed is not waited for",
+        {{"address", from}, {"key", "service.balancers"}, {"others", std::to_string(unlisted_.take_left_out())}});
   }
   if (::send(fd, line.data(), line.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(line.size())) {
     ::close(fd);
     return;
   }
   ::shutdown(fd, SHUT_WR);
-  guests_.push_back({fd, time_.now() + kLinger});
+  guests_.push_back({fd, listed, now + kLinger});
 }
 
 void HaproxyAgent::mind_guests() {

@@ -9,6 +9,10 @@
 // at all: only the agent undoes the agent's `drain`. A line without its newline is ignored by HAProxy, so each is
 // written in one piece and ended by one. Polls are counted by the address they come from.
 //
+// Anybody may poll, and is told. Leaving waits for listed balancers (service.balancers) only; where none of them polls,
+// for those that have polled six times in a row. An address that is not listed is told of once in the log; it never
+// takes the place of a listed one, neither in what is remembered nor among the connections.
+//
 // The port is open as long as the daemon runs: a refused agent-check changes nothing in HAProxy.
 #pragma once
 
@@ -20,7 +24,9 @@
 #include <thread>
 #include <vector>
 
+#include "config/network.hpp"
 #include "levels/0_baseline/alarm_board.hpp"
+#include "levels/0_baseline/rare_lines.hpp"
 #include "levels/3_service/registrars.hpp"
 
 namespace ratchet::service {
@@ -32,27 +38,33 @@ class AgentWords {
 
   explicit AgentWords(TimePoint since) noexcept : since_(since) {}  // the time
   void change(Mode mode);
-  std::string poll(const std::string& from, TimePoint now);  // the line, with its newline
-  // Everybody who polls has heard of the last change: each address that polled in its last three intervals (at least
+  // The line, with its newline. `listed`: `from` is a balancer's address.
+  std::string poll(const std::string& from, bool listed, TimePoint now);
+  // Everybody who counts has heard of the last change: each address that polled in its last three intervals (at least
   // 3 s ago, at most a minute). Within the first 3 s, nobody is taken for one who has not come yet.
   bool all_know(TimePoint now) const;
+  std::size_t remembered() const noexcept { return pollers_.size(); }
 
  private:
   struct Poller {
+    bool listed = false;
     unsigned polls = 0;  // since the last change
+    unsigned row = 0;    // never silent for longer than it is believed; at most kRegular
     TimePoint last{};
     Duration interval = std::chrono::seconds(2);
+    Duration belief() const noexcept;
   };
+  Poller* find_or_add(const std::string& from, bool listed, TimePoint now);
   TimePoint since_;
   Mode mode_ = Mode::down;
-  std::map<std::string, Poller> pollers_;  // at most 256; the oldest goes
+  std::map<std::string, Poller> pollers_;  // at most 256; the oldest goes, first of those that are not listed
 };
 
 class HaproxyAgent final : public Balancer {
  public:
   // `port_survived`: the service port is open since the last process; any thread.
   HaproxyAgent(const std::string& name, const ListenAddress& listen, const TimeSource& time, Log& log,
-               AlarmBoard& alarms, std::function<bool()> port_survived);
+               AlarmBoard& alarms, std::function<bool()> port_survived, Networks balancers);
   ~HaproxyAgent() override;
   HaproxyAgent(const HaproxyAgent&) = delete;
   HaproxyAgent& operator=(const HaproxyAgent&) = delete;
@@ -63,12 +75,14 @@ class HaproxyAgent final : public Balancer {
  private:
   struct Guest {
     int fd;
+    bool listed;
     TimePoint until;  // then it is closed, whether its side is done or not
   };
   void run();
   bool open();
   void accept_all(TimePoint now);
-  void serve(int fd, const std::string& from);
+  void serve(int fd);
+  bool make_room(bool listed);  // false: the newcomer has to go
   void mind_guests();
 
   const std::string alarm_;
@@ -77,6 +91,7 @@ class HaproxyAgent final : public Balancer {
   Log& log_;
   AlarmBoard& alarms_;
   const std::function<bool()> port_survived_;
+  const Networks balancers_;
 
   std::mutex mutex_;
   AgentWords words_;     // under mutex_
@@ -85,8 +100,9 @@ class HaproxyAgent final : public Balancer {
 
   int listener_ = -1;  // the thread's
   TimePoint open_at_{};
-  TimePoint accept_at_{};  // accepting rests while there are no files
-  std::vector<Guest> guests_;
+  TimePoint accept_at_{};      // accepting rests while there are no files
+  std::vector<Guest> guests_;  // in the order in which they came
+  RareLines unlisted_;
   const int wake_;  // eventfd
   std::atomic<bool> stopping_{false};
   std::thread thread_;

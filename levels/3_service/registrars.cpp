@@ -219,7 +219,7 @@ std::unique_ptr<Balancer> make_balancer(const RegistrarSettings& settings, const
   switch (settings.type) {
     case RegistrarType::haproxy_agent:
       return std::make_unique<HaproxyAgent>(settings.name, settings.listen, parts.time, parts.log, parts.alarms,
-                                            parts.port_survived);
+                                            parts.port_survived, Networks(balancers_of(parts.settings.service)));
     case RegistrarType::haproxy_runtime:
       return std::make_unique<HaproxyRuntime>(settings.sockets, settings.server, parts.health, parts.time);
     case RegistrarType::http:

@@ -22,7 +22,8 @@ struct Asked {
   AlarmBoard alarms{time, log};
   std::atomic<bool> survived{false};
   std::uint16_t port = http::Listener::open({"127.0.0.1", 0}, time.now())->port();
-  HaproxyAgent agent{"test", {"127.0.0.1", port}, time, log, alarms, [this] { return survived.load(); }};
+  HaproxyAgent agent{
+      "test", {"127.0.0.1", port}, time, log, alarms, [this] { return survived.load(); }, Networks({"127.0.0.1"})};
 
   // The line; empty: it closed without one.
   std::string line() {
@@ -53,20 +54,20 @@ TEST_CASE("agent: a new process says down until level 3 is held, unless the port
 
 TEST_CASE("agent: ready is said to each address for its first 3 polls after a change, and never otherwise") {
   AgentWords words(kNow);
-  CHECK(words.poll("a", kNow) == "down\n");
+  CHECK(words.poll("a", true, kNow) == "down\n");
   words.change(Mode::here);
   for (int i = 0; i < 3; ++i)
-    CHECK(words.poll("a", kNow) == "ready up 100%\n");
-  CHECK(words.poll("a", kNow) == "up 100%\n");
+    CHECK(words.poll("a", true, kNow) == "ready up 100%\n");
+  CHECK(words.poll("a", true, kNow) == "up 100%\n");
   words.change(Mode::here);
-  CHECK(words.poll("a", kNow) == "up 100%\n");
-  CHECK(words.poll("b", kNow) == "ready up 100%\n");
+  CHECK(words.poll("a", true, kNow) == "up 100%\n");
+  CHECK(words.poll("b", true, kNow) == "ready up 100%\n");
   words.change(Mode::draining);
-  CHECK(words.poll("a", kNow) == "drain 0%\n");
+  CHECK(words.poll("a", true, kNow) == "drain 0%\n");
   words.change(Mode::here);
-  CHECK(words.poll("a", kNow) == "ready up 100%\n");
+  CHECK(words.poll("a", true, kNow) == "ready up 100%\n");
   words.change(Mode::down);
-  CHECK(words.poll("a", kNow) == "down\n");
+  CHECK(words.poll("a", true, kNow) == "down\n");
 }
 
 TEST_CASE("agent: all know once every address that still polls has asked") {
@@ -74,21 +75,63 @@ TEST_CASE("agent: all know once every address that still polls has asked") {
   CHECK(words.all_know(kNow));
   CHECK_FALSE(AgentWords(kNow - seconds(2)).all_know(kNow));  // HAProxy may have been started just now
   words.change(Mode::here);
-  words.poll("a", kNow);
-  words.poll("b", kNow - seconds(50));
+  words.poll("a", true, kNow);
+  words.poll("b", true, kNow - seconds(50));
   words.change(Mode::draining);
   CHECK_FALSE(words.all_know(kNow));
-  words.poll("a", kNow + milliseconds(500));
+  words.poll("a", true, kNow + milliseconds(500));
   CHECK(words.all_know(kNow + milliseconds(500)));  // b has not asked for far longer than it used to
 }
 
 TEST_CASE("agent: addresses that only ever came once do not fill the memory") {
   AgentWords words(kNow);
   for (int i = 0; i < 1000; ++i)
-    words.poll(std::to_string(i), kNow + milliseconds(i));
+    words.poll(std::to_string(i), true, kNow + milliseconds(i));
   words.change(Mode::draining);
   CHECK_FALSE(words.all_know(kNow + seconds(1)));
   CHECK(words.all_know(kNow + seconds(120)));
+}
+
+TEST_CASE("agent: a stranger who polls holds up nobody, and takes nobody's place") {
+  constexpr bool kListed = true, kStranger = false;
+  AgentWords words(kNow);
+  words.change(Mode::here);
+  for (int i = 0; i < 4; ++i)
+    words.poll("lb", kListed, kNow + seconds(i));
+  words.poll("stranger", kStranger, kNow + seconds(1));
+  words.poll("stranger", kStranger, kNow + seconds(4));
+  SECTION("who polled twice, or ever so often") {
+    for (int i = 0; i < 10; ++i)
+      words.poll("regular", kStranger, kNow + milliseconds(300 * i));
+    words.change(Mode::draining);
+    CHECK_FALSE(words.all_know(kNow + seconds(4)));
+    words.poll("lb", kListed, kNow + seconds(4));
+    CHECK(words.all_know(kNow + seconds(4)));
+  }
+  SECTION("from any number of addresses") {
+    for (int i = 0; i < 10'000; ++i)
+      words.poll(std::to_string(i), kStranger, kNow + seconds(4));
+    CHECK(words.remembered() == 256);
+    CHECK(words.poll("lb", kListed, kNow + seconds(4)) == "up 100%\n");  // `ready` would undo an operator's drain
+    words.change(Mode::draining);
+    CHECK_FALSE(words.all_know(kNow + seconds(4)));
+  }
+}
+
+TEST_CASE("agent: where no listed address polls, those are waited for that poll in a row") {
+  AgentWords words(kNow - seconds(100));
+  words.change(Mode::here);
+  words.poll("person", false, kNow);
+  words.poll("person", false, kNow + seconds(3));
+  words.change(Mode::draining);
+  CHECK(words.all_know(kNow + seconds(3)));
+  words.change(Mode::here);
+  for (int i = 0; i < 6; ++i)
+    words.poll("lb", false, kNow + seconds(i));
+  words.change(Mode::draining);
+  CHECK_FALSE(words.all_know(kNow + seconds(5)));
+  words.poll("lb", false, kNow + seconds(6));
+  CHECK(words.all_know(kNow + seconds(6)));
 }
 
 TEST_CASE("runtime: replies mean what HAProxy means by them") {
