@@ -36,8 +36,15 @@ die() { printf 'quickstart: %s\n' "$*" >&2; exit 1; }
 work=''
 daemon_pid='' broker_pid='' pg_up=''
 clean_up() {
-  trap - EXIT INT TERM
-  [ -z "$daemon_pid" ] || { kill -TERM "$daemon_pid" 2>/dev/null || true; wait "$daemon_pid" 2>/dev/null || true; }
+  trap - EXIT
+  trap '' INT TERM
+  if [ -n "$daemon_pid" ]; then
+    # Another Ctrl-C is the daemon's second signal: it waits no longer. What else was started is still removed.
+    trap 'kill -TERM "$daemon_pid" 2>/dev/null || true' INT TERM
+    kill -TERM "$daemon_pid" 2>/dev/null || true
+    while kill -0 "$daemon_pid" 2>/dev/null; do wait "$daemon_pid" 2>/dev/null || true; done
+    trap '' INT TERM
+  fi
   [ -z "$broker_pid" ] || { kill -TERM "$broker_pid" 2>/dev/null || true; wait "$broker_pid" 2>/dev/null || true; }
   [ -z "$pg_up" ] || as_postgres "$pg_bin/pg_ctl" -D "$work/pg" -m immediate -w stop >/dev/null 2>&1 || true
   [ -z "$work" ] || rm -rf "$work"

@@ -18,6 +18,7 @@ constexpr milliseconds kGuessedInterval{2000};  // HAProxy's default, while only
 constexpr int kFall = 3;                        // failed probes until a balancer believes it (HAProxy's default)
 constexpr seconds kNobodyProbes{60};
 constexpr seconds kSettled{60};        // by then a balancer has asked often enough to be known
+constexpr milliseconds kAMoment{300};  // a wait that is over by then is nothing to tell
 constexpr seconds kFirstProbe{3};      // of a balancer that sends requests already
 constexpr milliseconds kLateWhenIdle{300};
 constexpr milliseconds kLateAtRestart{200};  // more than a busy client's pause, and its round trip
@@ -75,7 +76,7 @@ class Leaving {
       return none || (!wanted && balancers_are_done(from, why));
     };
     const TimePoint until = std::min(latest, from + (none ? kBalancerCap : wanted.value_or(kBalancerCap)));
-    switch (wait_for(said, until, time_, patience_)) {
+    switch (wait_telling(said, until, [&] { return sought(none, wanted); })) {
       case Ended::true_now:
         break;
       case Ended::in_time:
@@ -139,7 +140,8 @@ class Leaving {
   void requests(TimePoint latest) {
     const TimePoint from = time_.now();
     reactor_.finish_idle();
-    const Ended ended = wait_for([this] { return nobody(); }, latest, time_, patience_);
+    const auto clients = [this] { return std::to_string(reactor_.counts().open.load()) + " connections to be done"; };
+    const Ended ended = wait_telling([this] { return nobody(); }, latest, clients);
     sum_up(from, ended);
   }
 
@@ -177,6 +179,30 @@ class Leaving {
   }
 
   bool nobody() const noexcept { return reactor_.counts().open.load() == 0; }
+
+  // As wait_for; `what` is told once, if that takes longer than a moment.
+  template <class Condition, class What>
+  Ended wait_telling(Condition&& condition, TimePoint until, What&& what) {
+    const TimePoint tell_at = std::min(until, time_.now() + kAMoment);
+    const Ended soon = wait_for(condition, tell_at, time_, patience_);
+    if (soon != Ended::in_time || tell_at == until) return soon;
+    waiters_.tell(what(), until - tell_at);
+    return wait_for(condition, until, time_, patience_);
+  }
+
+  // For people: what the balancer's stage still waits for.
+  std::string sought(bool none, const std::optional<milliseconds>& wanted) const {
+    if (!registrars_have_left()) return "registrars to be told";
+    if (wanted && !none) return "lb_wait to be over";
+    const Health::Balancers all = balancers();
+    if (all.nodes > 0) return "HAProxy to say that it sends no more (" + all.waits_for + ")";
+    if (all.last_probe && time_.now() - *all.last_probe <= kNobodyProbes) {
+      const auto ms = duration_cast<milliseconds>(all.interval.value_or(kGuessedInterval)).count();
+      return std::to_string(kFall + 1) + " probe intervals of " + std::to_string(ms) + " ms (" +
+             (all.slowest.empty() ? "unix:" : all.slowest) + " asks /ready)";
+    }
+    return "a balancer that may just have been started";
+  }
 
   Health::Balancers balancers() const {
     return health_.balancers(open_since_ && time_.now() - *open_since_ > kSettled);

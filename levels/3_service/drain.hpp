@@ -55,7 +55,8 @@ struct Waiters {
   std::function<void()> give_up_all = [] {};               // whoever still waits is told what is known
   std::function<void()> closing_port = [] {};              // before it is closed: nobody else may hold the socket on
   std::function<std::string()> cut_by_route = [] { return std::string(); };  // "/events/orders 2, other 1"
-};
+  // A wait that takes longer than a moment is told once: for what, and how long at most from now.
+  std::function<void(const std::string&, Duration)> tell = [](const std::string&, Duration) {};
 };
 
 // Worker thread of level 3. Afterwards the reactor's port is closed and no connection is open. `open_since`: of the

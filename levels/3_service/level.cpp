@@ -128,7 +128,13 @@ ServiceLevel::ServiceLevel(Server& server, Health& health, const DrainSettings& 
                [&server] {
                  if (server.port() != nullptr) server.port()->forget();
                },
-               [&server] { return server.cut_by_route(); }},
+               [&server] { return server.cut_by_route(); },
+               [&log](const std::string& what, Duration at_most) {
+                 log.notice("leaving level 3 takes a while",
+                            {{"waits_for", what},
+                             {"at_most_ms", std::to_string(duration_cast<milliseconds>(at_most).count())},
+                             {"to_end_it", "a second SIGTERM or Ctrl-C"}});
+               }},
       time_(time),
       log_(log),
       registrars_(registrars),

@@ -84,6 +84,18 @@ def test_an_idle_stop_waits_for_nobody(make, session_postgres, broker):
     assert d.log_text().count("(nobody probes)") == d.log_text().count("late 0 ms (no connection)") == 3
 
 
+def test_a_stop_says_once_what_it_waits_for_and_a_second_signal_ends_it(make, session_postgres, broker):
+    d = migrated(make(Daemon, session_postgres.dsn("app"), broker.bootstrap), session_postgres).start().wait_level(3)
+    assert d.get("/ready", d.http_port)[0] == 200
+    said = lambda: [line for line in d.log_text().splitlines() if "leaving level 3 takes a while" in line]  # noqa: E731
+    d.terminate()
+    wait_for("it says what it waits for", said)
+    assert "127.0.0.1 asks /ready" in said()[0] and "at_most_ms=" in said()[0] and "a second SIGTERM or Ctrl-C" in said()[0]
+    d.terminate()
+    assert d.wait() == 0
+    assert len(said()) == 1 and "(out of patience)" in d.log_text()
+
+
 def test_a_haproxy_that_is_not_listed_is_waited_for_by_its_pace_and_one_notice_says_so(make, session_postgres, broker):
     d = make(Daemon, session_postgres.dsn("app"), broker.bootstrap, service={"balancers": ["192.0.2.1"]})
     migrated(d, session_postgres).start().wait_level(3)

@@ -306,6 +306,54 @@ TEST_CASE("drain: a person's two questions keep a settled level 3 for a moment o
   }
 }
 
+TEST_CASE("drain: what it waits for is told once, with how long at most, and nothing when it waits for nobody") {
+  House house;
+  std::mutex mutex;
+  std::vector<std::pair<std::string, Duration>> told;
+  house.waiters.tell = [&](const std::string& what, Duration at_most) {
+    const std::lock_guard lock(mutex);
+    told.emplace_back(what, at_most);
+  };
+  const auto times_told = [&] {
+    const std::lock_guard lock(mutex);
+    return told.size();
+  };
+  SECTION("nobody") {
+    house.start_drain();
+    house.join();
+    CHECK(told.empty());
+  }
+  SECTION("a node, then a client") {
+    RawHttp slow(house.port);
+    REQUIRE(slow.send("POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"));
+    REQUIRE(comes_true([&] { return house.reactor.counts().deferred == 1; }));
+    probe(house.port, "UP; name=be/s; node=lb1; weight=1/1; scur=1/1");
+    house.start_drain();
+    REQUIRE(comes_true([&] { return times_told() == 1; }));
+    probe(house.port, "NOLB; name=be/s; node=lb1; weight=1/1; scur=0/1");
+    REQUIRE(comes_true([&] { return times_told() == 2; }));
+    house.service.outcomes(house.reactor);
+    CHECK(slow.read());
+    house.join();
+    REQUIRE(told.size() == 2);
+    CHECK(told[0].first.find("lb1 be/s") != std::string::npos);
+    CHECK(told[0].second > seconds(0));
+    CHECK(told[0].second <= seconds(15));
+    CHECK(told[1].first.find("1 connection") != std::string::npos);
+    CHECK(told[1].second <= house.settings.requests);
+  }
+  SECTION("a prober without a word") {
+    house.open_since = house.time.now();
+    probe(house.port);
+    house.start_drain();
+    REQUIRE(comes_true([&] { return times_told() == 1; }));
+    CHECK(told[0].first.find("127.0.0.1 asks /ready") != std::string::npos);
+    house.patience.shrink_to(house.time.now());
+    house.join();
+    CHECK(house.stage("balancer").ended_by == "out of patience");
+  }
+}
+
 TEST_CASE("drain: lb_wait none and a number are obeyed") {
   House house;
   probe(house.port, "UP; name=be/s; node=lb1; weight=1/1; scur=1/1");
