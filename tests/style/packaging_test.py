@@ -1,4 +1,5 @@
 """What is shipped beside the program says what the program says, and its grace periods hold the drain's own budget."""
+import ipaddress
 import json
 import re
 import subprocess
@@ -59,6 +60,10 @@ def test_compose_gives_each_stop_its_time_and_waits_for_no_dependency():
         assert "depends_on" not in service, name
     servers = re.findall(r"^\s+server \S+ ([a-z0-9-]+):8080", (PACKAGING / "compose/haproxy.cfg").read_text(), re.M)
     assert set(servers) == set(instances)
+    # HAProxy's address is its own, in the network, and the one whose word the instances believe.
+    address = compose["services"]["haproxy"]["networks"]["default"]["ipv4_address"]
+    assert ipaddress.ip_address(address) in ipaddress.ip_network(compose["networks"]["default"]["ipam"]["config"][0]["subnet"])
+    assert settings["service"]["balancers"] == settings["service"]["trusted_proxies"] == [address]
     for service in compose["services"].values():
         for volume in service.get("volumes", []):
             assert (PACKAGING / "compose" / volume.split(":")[0]).exists()

@@ -10,10 +10,10 @@ from tests.support.servers import free_ports, listens, wait_for
 
 
 class Recorder:
-    """Answers 200 to whatever a proxy sends; `requests`: (method, target, body) of each, in order."""
+    """Answers 200 to whatever a proxy sends; `requests`: (method, target, body) of each, in order; `fields`: the header fields of each."""
 
     def __init__(self):
-        self.requests = []
+        self.requests, self.fields = [], []
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.serve, daemon=True).start()
@@ -42,6 +42,7 @@ class Recorder:
         while len(body) < length:
             body += connection.recv(65536)
         method, target, _ = lines[0].decode("latin-1").split(" ")
+        self.fields.append({name.decode("latin-1"): value.strip().decode("latin-1") for name, value in fields.items()})
         self.requests.append((method, target, body.decode("latin-1")))
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
