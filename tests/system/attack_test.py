@@ -15,6 +15,7 @@ from tests.support.nginx import Nginx
 from tests.support.servers import Daemon, EmbeddedBroker, SLOW, wait_for
 
 MIB = 1024 * 1024
+MASK, GOLDEN = (1 << 64) - 1, 0x9e3779b97f4a7c15  # of splitmix64
 HEAD = b"POST /events/orders HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
 
 
@@ -269,3 +270,109 @@ def test_a_forged_server_state_fails_no_request_of_rolling_stops(make, session_p
     fleet, traffic = rolling_stops(make, session_postgres, mechanism, word, STOPS if STOPS > 5 or (mechanism, word) == ("404 quick", "gone") else 1)
     assert not traffic.failed, fleet.report(traffic)
     assert fleet.summaries() and [line for line in fleet.summaries() if ended_by not in line] == []
+
+
+# ---- what a body or a path can make us compute ---------------------------------------------------------------------
+
+def problem_of(answered):
+    status, headers, body = answered
+    assert headers["Content-Type"] == "application/problem+json"
+    return status, json.loads(body)
+
+
+def splitmix(state):
+    z = state & MASK
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9 & MASK
+    z = (z ^ z >> 27) * 0x94d049bb133111eb & MASK
+    return z ^ z >> 31
+
+
+def unshifted(z, by):
+    x = z
+    for _ in range(64 // by + 1):
+        x = z ^ x >> by
+    return x
+
+
+def state_before(output):
+    """Runs splitmix64 backwards."""
+    z = unshifted(output, 31) * pow(0x94d049bb133111eb, -1, 1 << 64) & MASK
+    z = unshifted(z, 27) * pow(0xbf58476d1ce4e5b9, -1, 1 << 64) & MASK
+    return unshifted(z, 30)
+
+
+def parts_of(uuid):
+    """What is random in a UUIDv7: 12 bits and 62 bits."""
+    digits = uuid.replace("-", "")
+    return int(digits[13:16], 16), int(digits[16:], 16) & (1 << 62) - 1
+
+
+def test_an_id_says_nothing_of_the_next_one(daemon):
+    """Ids and the hash's key once came from one generator that runs backwards: one id told all others, and the key with which names
+    are made that collide."""
+    ids = [json.loads(daemon.post("/events/orders", {"customer": "c"})[2])["id"] for _ in range(20)]
+    guessed = 0
+    for one, after in zip(ids, ids[1:]):
+        few, many = parts_of(one)
+        for low in range(4):
+            state = state_before(many << 2 | low)
+            if splitmix(state - GOLDEN) & 0xfff != few:
+                continue
+            for calls in range(1, 12):  # between two ids lie a trace's numbers
+                guessed += parts_of(after) == (splitmix(state + calls * GOLDEN) & 0xfff, splitmix(state + (calls + 1) * GOLDEN) >> 2)
+    assert guessed == 0
+    assert len({parts_of(one) for one in ids}) == len(ids)
+
+
+@pytest.mark.parametrize("shape, limit", [("one object", 10_000), ("many objects", 100_000)])
+def test_a_body_of_too_many_names_is_refused_and_nobody_waits(daemon, shape, limit):
+    if shape == "one object":
+        body = b'{"customer":"c",' + b",".join(b'"%x":0' % i for i in range(98_000)) + b"}"
+    else:
+        body = b'{"customer":"c","all":[' + b",".join(b'{"a":1}' for _ in range(limit)) + b"]}"
+    assert len(body) < MIB
+    before = daemon.metric("ratchet_rejected_total", reason="json-members") or 0
+    for n in range(1, 5):
+        status, problem = problem_of(daemon.post("/events/orders", body))
+        assert status == 413 and problem["type"].endswith(":json-members"), problem
+        assert (problem["limit"], problem["found"]) == (limit, limit + 1)
+        assert daemon.metric("ratchet_rejected_total", reason="json-members") == before + n
+    most = b'{"customer":"c",' + b",".join(b'"%x":0' % i for i in range(9_999)) + b"}"
+    assert daemon.post("/events/orders", most)[0] == 202
+
+
+@pytest.mark.parametrize("path", [b"a://" + b"\\" * 8000, b"postgres://" * 720, b"x\\\"postgres://" * 570], ids=["backslashes", "URIs", "quoted URIs"])
+def test_paths_that_look_like_secrets_do_not_stop_the_port(make, daemon, session_postgres, path):
+    """6,000 at once on six connections, each an access-log line: looking ahead anew at every character took 10 ms for one."""
+    d = make(Daemon, daemon.config["database"]["pools"]["main"]["dsn"], daemon.config["broker"]["bootstrap"][0], log={"access": True})
+    d.start().wait_level(3)
+    each = 1000
+    request = b"GET /" + path + b" HTTP/1.1\r\nHost: a\r\n\r\n"
+    answered = []
+
+    def send(s):
+        for _ in range(each):
+            s.sendall(request)
+
+    def read(s):
+        count, rest = 0, b""
+        while count < each:
+            got = s.recv(1 << 20)
+            if not got:
+                break
+            data = rest + got
+            count += data.count(b"HTTP/1.1 404 ")
+            rest = data[-12:]
+        answered.append(count)
+
+    sockets = [socket.create_connection(("127.0.0.1", d.http_port), timeout=30 * SLOW) for _ in range(6)]
+    threads = [threading.Thread(target=f, args=(s,)) for s in sockets for f in (send, read)]
+    for t in threads:
+        t.start()
+    while any(t.is_alive() for t in threads):
+        for port in (d.http_port, d.ops_port):
+            assert d.get("/ready", port)[0] == 200
+    for s in sockets:
+        s.close()
+    assert answered == [each] * 6
+    assert d.metric("ratchet_rejected_total", reason="not-found") == 6 * each
