@@ -455,9 +455,19 @@ void routes(Rows& t) {
         "Requests of this route at the same time; more are answered 503. 0: only the daemon's own limits.", kLive)
       .at([](const Place& p) { return &p.route->max_in_flight; })
       .in(0, 1'000'000);
+  t.add("/routes/*/idempotency", Shape::object, "When a key that was used before comes again.", kLive);
+  t.add("/routes/*/idempotency/ignore", Shape::list,
+        "Attributes that may differ when an event is sent again with its key, because the sender makes them anew: "
+        "extensions, `subject`, `type`, `datacontenttype`, `dataschema`. `id`, `source`, `time` and tracing never "
+        "count; if anything else differs it is another event, and answered 422.",
+        kLive)
+      .at([](const Place& p) { return &p.route->idempotency_ignore; })
+      .in(0, 64)
+      .otherwise("[]");
+  t.add("/routes/*/idempotency/ignore/*", Shape::attribute, "One attribute's name, without `ce-`.", kLive).in(1, 64);
   for (const std::string_view later :
        {"/routes/*/auth", "/routes/*/sql", "/routes/*/emit", "/routes/*/single", "/routes/*/role", "/routes/*/method",
-        "/routes/*/status", "/routes/*/id", "/routes/*/data", "/routes/*/idempotency", "/routes/*/timeout_ms",
+        "/routes/*/status", "/routes/*/id", "/routes/*/data", "/routes/*/timeout_ms",
         "/routes/*/max_rows", "/routes/*/rate", "/routes/*/breaker", "/idempotency", "/statsd", "/log/sink"}) {
     t.add(later, Shape::ignored, "", kLater);
   }

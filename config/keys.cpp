@@ -93,6 +93,8 @@ std::string expected(const Key& key) {
     case Shape::phrase:
       return "string of " + from_to(key.range) + " bytes" +
              (key.shape == Shape::phrase ? ", with {host} {port} {id} {level} {secret:NAME} where wanted" : "");
+    case Shape::attribute:
+      return "CloudEvents attribute: " + from_to(key.range) + " of [a-z0-9], without \"ce-\"";
     case Shape::status_code:
       return "status code 100..599";
     case Shape::control_point:

@@ -59,6 +59,7 @@ enum class Shape : std::uint8_t {
   pool_names,     // of outbox pools: a name, or a list of them
   argument,       // of a program: any text; range: bytes
   phrase,         // with placeholders; range: bytes
+  attribute,      // of CloudEvents, its name; range: characters
   status_code,    // of HTTP
   control_point,  // absolute path of a unix socket, or host:port
   ignored,        // any string

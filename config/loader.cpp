@@ -6,8 +6,8 @@
 #include "config/checks.hpp"
 #include "config/describe.hpp"
 #include "config/dsn.hpp"
+#include "config/element.hpp"
 #include "config/field.hpp"
-#include "config/network.hpp"
 #include "config/pool_users.hpp"
 #include "config/registrar_keys.hpp"
 #include "config/spelling.hpp"
@@ -295,13 +295,7 @@ class Loader {
   void string_element(const Spot& spot, std::vector<std::string>& to) {
     if (!is(spot, JsonValue::Type::string)) return;
     const std::string& text = spot.value.text;
-    bool good = text.find('\0') == std::string::npos;
-    if (spot.key.shape == Shape::endpoint) good = is_endpoint(text);
-    if (spot.key.shape == Shape::network) good = parse_network(text).has_value();
-    if (spot.key.shape == Shape::control_point)
-      good = good && (is_endpoint(text) || (text.size() > 1 && text.size() < 108 && text[0] == '/'));
-    if (spot.key.shape == Shape::argument) good = good && in_range(spot, text.size());
-    if (!good) return wrong(spot);
+    if (!is_element(spot.key, text)) return wrong(spot);
     to.push_back(text);
   }
 
@@ -375,6 +369,7 @@ class Loader {
       case Shape::endpoint:
       case Shape::network:
       case Shape::argument:
+      case Shape::attribute:
       case Shape::status_code:
       case Shape::control_point:
         break;

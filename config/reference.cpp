@@ -178,6 +178,8 @@ class Schema {
       case Shape::argument:
       case Shape::phrase:
         return string_schema("", key.range);
+      case Shape::attribute:
+        return string_schema("^[a-z0-9]+$", key.range);
       case Shape::status_code:
         return integer_schema({100, 599});
       case Shape::control_point:

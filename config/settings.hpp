@@ -172,6 +172,7 @@ struct EventRoute {
   std::vector<std::string> pools;  // where its events may be kept, in order of preference; at least one when loaded
   bool enabled = true;
   std::size_t max_in_flight = 0;  // 0: only the daemon's own limits
+  std::vector<std::string> idempotency_ignore;  // attributes that may differ when an event is sent again
 };
 
 struct Settings {

@@ -110,6 +110,11 @@ bool is_pool_name(std::string_view text) noexcept {
   return !text.empty() && text.size() <= 32 && consists_of(text, "_-");
 }
 
+bool is_attribute_name(std::string_view text) noexcept {
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); });
+}
+
 bool is_property_name(std::string_view text) noexcept {
   return !text.empty() && text.size() <= 100 && consists_of(text, "._") &&
          std::none_of(text.begin(), text.end(), [](char c) { return c >= 'A' && c <= 'Z'; });

@@ -23,6 +23,7 @@ std::string route_path_fault(std::string_view text, std::size_t longest);
 bool is_visible(std::string_view text) noexcept;
 // A name in PostgreSQL pools, metrics and logs: [A-Za-z0-9_-], 1..32.
 bool is_pool_name(std::string_view text) noexcept;
+bool is_attribute_name(std::string_view text) noexcept;  // [a-z0-9]+
 // A name as librdkafka has them: [a-z0-9._], 1..100.
 bool is_property_name(std::string_view text) noexcept;
 // A name of an environment variable.

@@ -1,6 +1,7 @@
 #include "levels/0_baseline/http_head.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <limits>
 
@@ -91,6 +92,14 @@ enum Single : unsigned {
   kExpect = 1U << 10,
   kTransferEncoding = 1U << 11
 };
+constexpr std::array<std::string_view, 12> kTwice = {
+    "the header Host came twice",         "the header Content-Length came twice",
+    "the header Content-Type came twice", "the header Idempotency-Key came twice",
+    "the header Authorization came twice", "the header ce-id came twice",
+    "the header ce-source came twice",    "the header ce-type came twice",
+    "the header ce-specversion came twice", "the header traceparent came twice",
+    "the header Expect came twice",       "the header Transfer-Encoding came twice"};
+static_assert(kTransferEncoding == 1U << (kTwice.size() - 1));
 
 // One pass from the first byte on. Whatever is decided is decided at the earliest byte that allows it and never
 // depends on what follows, so that a request cut in pieces is read as if it had come whole.
@@ -221,7 +230,7 @@ class Scanner {
   }
 
   Scan once(Single which) {
-    if ((seen_ & which) != 0) return malformed("a header that must be single came twice");
+    if ((seen_ & which) != 0) return malformed(kTwice[static_cast<std::size_t>(std::countr_zero(which + 0U))]);
     seen_ |= which;
     return Scan::complete;
   }

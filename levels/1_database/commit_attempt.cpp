@@ -123,7 +123,7 @@ void CommitAttempt::take_duplicates(const Rows& found, const Batch& rows, std::s
   for (std::size_t i = 0; i < found.size(); ++i) {
     const auto row = static_cast<std::size_t>(found.integer(i, 0) - 1);
     assert(row < rows.rows());
-    if (found.bytes(i, 1) == fingerprints[row]) {
+    if (says_the_same(found.bytes(i, 1), fingerprints[row])) {
       outcomes.set(first + row, Committed::duplicate, found.bytes(i, 2));
     } else {
       outcomes.set(first + row, Committed::mismatch);

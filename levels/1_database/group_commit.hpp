@@ -32,8 +32,8 @@ struct Event {
 
 enum class Committed : std::uint8_t {
   stored,           // committed now
-  duplicate,        // an earlier one with the same key and fingerprint is: `reply` is what was said then
-  mismatch,         // the key was used with another fingerprint
+  duplicate,        // an earlier one with the same key and content is: `reply` is what was said then
+  mismatch,         // the key was used with another content (idempotency.hpp)
   in_progress,      // the same key is being committed elsewhere
   refused,          // the database refused this row; `reply` is SQLSTATE, a space, its reason
   nothing_stored,   // not begun when the connection was lost, or when it had to stop

@@ -4,6 +4,8 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string_view>
 
 namespace ratchet::db {
@@ -18,8 +20,25 @@ Uuid idempotency_id(std::string_view route, std::string_view principal, std::str
 // The same for a CloudEvent without that header: its source and id name it.
 Uuid idempotency_id(std::string_view route, std::string_view principal, std::string_view source, std::string_view id);
 
-// What must not change between two requests with the same key: SHA-256(method, path, body).
-Fingerprint fingerprint(std::string_view method, std::string_view path, std::string_view body);
+// What must not change between two requests with the same key. Not in it is what the sender makes anew for each try
+// (time, traces) and what we made up.
+struct Content {
+  struct Attribute {
+    std::string_view name, value;
+  };
+  std::string_view method, path, topic;
+  std::optional<std::string_view> key;  // the record's
+  std::string_view body;
+  std::optional<std::string_view> type, content_type;  // empty: of no interest
+  std::span<const Attribute> attributes;               // of the envelope, the others; sorted by name, each once
+};
+
+// Its first byte is its version, the rest SHA-256 cut short by that byte.
+Fingerprint fingerprint(const Content& content);
+
+// Does a fingerprint that was stored say the same as ours? One of another version cannot be compared, so the key alone
+// decides: after an upgrade an honest sender's retry is no error, for as long as keys are kept.
+bool says_the_same(std::string_view stored, std::string_view ours) noexcept;
 
 inline std::string_view view(const Fingerprint& fingerprint) noexcept {
   return {fingerprint.data(), fingerprint.size()};

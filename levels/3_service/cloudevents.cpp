@@ -55,6 +55,16 @@ int hex_digit(char c) noexcept {
 Problem invalid(std::string detail) { return problem_of(ProblemKind::cloudevent_invalid, std::move(detail)); }
 Problem unsupported(std::string detail) { return problem_of(ProblemKind::unsupported_media_type, std::move(detail)); }
 
+std::string header_of(std::string_view attribute) { return "ce-" + std::string(attribute); }
+
+std::optional<Problem> sort(std::vector<Envelope::Extension>& extensions) {
+  std::sort(extensions.begin(), extensions.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  const auto twice = std::adjacent_find(extensions.begin(), extensions.end(),
+                                        [](const auto& a, const auto& b) { return a.name == b.name; });
+  if (twice == extensions.end()) return std::nullopt;
+  return invalid(header_of(twice->name) + " was sent twice");
+}
+
 }  // namespace
 
 bool is_rfc3339(std::string_view text) noexcept {
@@ -82,9 +92,23 @@ bool is_rfc3339(std::string_view text) noexcept {
   return two(at + 1) < 24 && two(at + 4) < 60;
 }
 
+std::optional<std::string_view> Envelope::attribute(std::string_view name) const noexcept {
+  for (const auto& [known, value] : {std::pair<std::string_view, std::string_view>("id", id),
+                                     {"source", source},
+                                     {"type", type},
+                                     {"time", time},
+                                     {"specversion", spec_version}}) {
+    if (name == known) return value.data() == nullptr ? std::nullopt : std::optional(value);
+  }
+  const auto found = std::lower_bound(extensions.begin(), extensions.end(), name,
+                                      [](const auto& extension, std::string_view it) { return extension.name < it; });
+  if (found == extensions.end() || found->name != name) return std::nullopt;
+  return found->value;
+}
+
 std::optional<Problem> EnvelopeReader::read(const http::Head& head, Envelope& out) {
   out.cloudevent = out.json = false;
-  out.content_type = out.id = out.source = out.type = out.time = spec_version_ = {};
+  out.content_type = out.id = out.source = out.type = out.time = out.spec_version = {};
   out.extensions.clear();
   names_.clear();
   values_.clear();
@@ -99,6 +123,7 @@ std::optional<Problem> EnvelopeReader::read(const http::Head& head, Envelope& ou
       out.content_type = value;
     }
   }
+  if (auto problem = sort(out.extensions)) return problem;
   if (!is_printable_ascii(out.content_type))
     return unsupported("Content-Type holds bytes that are not printable ASCII");
   const auto type = media_type(out.content_type);
@@ -112,13 +137,13 @@ std::optional<Problem> EnvelopeReader::read(const http::Head& head, Envelope& ou
         (out.content_type.empty() ? "no Content-Type" : "Content-Type is not JSON and there are no ce- headers") +
         std::string("; ") + std::string(kTaken));
   }
-  for (const auto& [name, value] : {std::pair("ce-specversion", spec_version_),
+  for (const auto& [name, value] : {std::pair("ce-specversion", out.spec_version),
                                     {"ce-id", out.id},
                                     {"ce-source", out.source},
                                     {"ce-type", out.type}}) {
     if (value.empty()) return invalid(std::string(name) + " is missing or empty");
   }
-  if (spec_version_ != "1.0") return invalid("ce-specversion must be 1.0");
+  if (out.spec_version != "1.0") return invalid("ce-specversion must be 1.0");
   if (!out.time.empty() && !is_rfc3339(out.time)) return invalid("ce-time is not an RFC 3339 time");
   return std::nullopt;
 }
@@ -128,30 +153,27 @@ std::optional<Problem> EnvelopeReader::attribute(std::string_view header_name, s
   for (const char c : header_name)
     names_ += lower(c);
   const auto name = std::string_view(names_).substr(from);
-  const auto full_name = [name] { return "ce-" + std::string(name); };
   const bool well_named = name.size() <= kLongestName && std::all_of(name.begin(), name.end(), [](char c) {
                             return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
                           });
-  if (!well_named) return invalid(full_name() + ": attribute names are 1 to 20 letters and digits");
+  if (!well_named) return invalid(header_of(name) + ": attribute names are 1 to 20 letters and digits");
   if (name == "data" || name == "datacontenttype") {
-    return invalid(full_name() + " is not an attribute in binary mode: data is the body, its type is in Content-Type");
+    return invalid(header_of(name) +
+                   " is not an attribute in binary mode: data is the body, its type is in Content-Type");
   }
   const auto value = decode(raw);
-  if (!value) return invalid(full_name() + ": not percent-encoded UTF-8, or a control character in it");
-  std::string_view* known = name == "specversion" ? &spec_version_
+  if (!value) return invalid(header_of(name) + ": not percent-encoded UTF-8, or a control character in it");
+  std::string_view* known = name == "specversion" ? &out.spec_version
                             : name == "id"        ? &out.id
                             : name == "source"    ? &out.source
                             : name == "type"      ? &out.type
                             : name == "time"      ? &out.time
                                                   : nullptr;
   if (known != nullptr) {
-    if (known->data() != nullptr) return invalid(full_name() + " was sent twice");
+    if (known->data() != nullptr) return invalid(header_of(name) + " was sent twice");
     *known = *value;
     return std::nullopt;
   }
-  const bool twice =
-      std::any_of(out.extensions.begin(), out.extensions.end(), [&](const auto& e) { return e.name == name; });
-  if (twice) return invalid(full_name() + " was sent twice");
   out.extensions.push_back({name, *value});
   return std::nullopt;
 }

@@ -21,8 +21,12 @@ struct Envelope {
   bool json = false;              // the body claims to be JSON
   std::string_view content_type;  // as sent; empty: none
   std::string_view id, source, type;
-  std::string_view time;              // RFC 3339; empty: not sent
-  std::vector<Extension> extensions;  // subject and dataschema, too
+  std::string_view time;  // RFC 3339; empty: not sent
+  std::string_view spec_version;
+  std::vector<Extension> extensions;  // subject and dataschema, too; sorted by name
+
+  // Decoded, whichever of them it is; empty: not sent.
+  std::optional<std::string_view> attribute(std::string_view name) const noexcept;
 };
 
 // Keeps its buffers from request to request. One thread at a time.
@@ -36,7 +40,6 @@ class EnvelopeReader {
   std::optional<Problem> attribute(std::string_view header_name, std::string_view raw, Envelope& out);
   std::optional<std::string_view> decode(std::string_view raw);
 
-  std::string_view spec_version_;
   std::string names_;  // both reserved before they are filled, so views into them stay
   std::string values_;
 };

@@ -1,5 +1,6 @@
 #include "levels/3_service/event_route.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -14,6 +15,12 @@ constexpr std::size_t kLongestIdempotencyKey = 255;
 // three more lengths: at most 26. Each header: two lengths, at most 5 for those that fit into a request.
 constexpr std::size_t kRecordFrame = 61 + 26;
 constexpr std::size_t kHeaderFrame = 5;
+
+// They tell of the way an event took, which is another one when it is sent again: the extension for distributed
+// tracing, and what else goes by that name.
+constexpr std::array<std::string_view, 4> kTracing = {"traceparent", "tracestate", "baggage", "traceid"};
+
+char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; }
 
 int hex_digit(char c) noexcept {
   if (c >= '0' && c <= '9') return c - '0';
@@ -40,6 +47,15 @@ bool append_decoded(std::string& out, std::string_view text) {
 Problem no_key(const Reference& from, std::string_view why) {
   return problem_of(ProblemKind::key_missing,
                     "the key is taken from " + to_string(from) + ", which " + std::string(why));
+}
+
+Problem bad_key(const Reference& from, std::string_view why) {
+  return problem_of(ProblemKind::key_invalid,
+                    "the key is taken from " + to_string(from) + ", which " + std::string(why));
+}
+
+bool is_one_of(std::string_view name, const auto& names) {
+  return std::find(names.begin(), names.end(), name) != names.end();
 }
 
 HashKey draw_hash_key(const RandomSource& random) {
@@ -98,17 +114,51 @@ bool read_idempotency_key(std::string_view header, std::string& out) {
   return !out.empty() && out.size() <= kLongestIdempotencyKey;
 }
 
-bool read_query_parameter(std::string_view query, std::string_view name, std::string& out) {
+QueryFound read_query_parameter(std::string_view query, std::string_view name, std::string& out) {
+  std::optional<std::string_view> value;
   while (!query.empty()) {
     const auto part = query.substr(0, query.find('&'));
     query.remove_prefix(std::min(query.size(), part.size() + 1));
-    const auto equals = part.find('=');
+    const auto equals = std::min(part.find('='), part.size());
     out.clear();
     if (!append_decoded(out, part.substr(0, equals)) || out != name) continue;
-    out.clear();
-    return equals == std::string_view::npos || append_decoded(out, part.substr(equals + 1));
+    if (value) return QueryFound::twice;
+    value = part.substr(std::min(equals + 1, part.size()));
   }
-  return false;
+  out.clear();
+  if (!value) return QueryFound::absent;
+  return append_decoded(out, *value) ? QueryFound::found : QueryFound::malformed;
+}
+
+void spell_media_type(std::string_view text, std::string& out) {
+  enum class At : std::uint8_t { name, value, quoted, escaped } at = At::name;
+  out.clear();
+  std::size_t part = 0;  // of `out`: where the parameter began
+  bool is_charset = false;
+  for (const char c : text) {
+    const bool blank = c == ' ' || c == '\t';
+    if (at == At::quoted || at == At::escaped) {
+      out += is_charset ? lower(c) : c;
+      at = at == At::escaped ? At::quoted : c == '\\' ? At::escaped : c == '"' ? At::value : At::quoted;
+    } else if (c == ';') {
+      while (out.size() > part && (out.back() == ' ' || out.back() == '\t'))
+        out.pop_back();
+      out += c;
+      part = out.size();
+      at = At::name;
+    } else if (blank && out.size() == part) {
+      continue;
+    } else if (at == At::name) {
+      out += lower(c);
+      if (c == '=' && part > 0) {
+        at = At::value;
+        is_charset = std::string_view(out).substr(part) == "charset=";
+      }
+    } else {
+      if (c == '"') at = At::quoted;
+      out += is_charset ? lower(c) : c;
+    }
+  }
 }
 
 std::string to_string(const Reference& reference) {
@@ -203,17 +253,61 @@ std::optional<Problem> EventReader::find_key(const EventRoute& route, const http
       break;
     }
     case Reference::From::header:
-      key = request.head.header(from.name);
-      if (!key) return no_key(from, "is missing");
-      break;
+      return find_header_key(from, request, key);
     case Reference::From::query:
-      if (!read_query_parameter(request.head.query, from.name, key_)) return no_key(from, "is missing");
-      key = key_;
-      break;
+      return find_query_key(from, request, key);
     case Reference::From::path:
       return no_key(from, "no route of this version has");
   }
   return std::nullopt;
+}
+
+// An attribute is what was meant, not how it was spelled: "caf%C3%A9" and "café" are one key.
+std::optional<Problem> EventReader::find_header_key(const Reference& from, const http::Request& request,
+                                                    std::optional<std::string_view>& key) const {
+  constexpr std::string_view kAttribute = "ce-";
+  if (from.name.starts_with(kAttribute)) {
+    key = envelope_.attribute(std::string_view(from.name).substr(kAttribute.size()));
+  } else {
+    for (std::size_t i = 0; i < request.head.header_count; i++) {
+      const auto& [name, value] = request.head.headers[i];
+      if (!http::equals_ignoring_case(name, from.name)) continue;
+      if (key) return bad_key(from, "was sent twice");
+      key = value;
+    }
+  }
+  return key ? std::nullopt : std::optional(no_key(from, "is missing"));
+}
+
+std::optional<Problem> EventReader::find_query_key(const Reference& from, const http::Request& request,
+                                                   std::optional<std::string_view>& key) {
+  switch (read_query_parameter(request.head.query, from.name, key_)) {
+    case QueryFound::found:
+      key = key_;
+      return std::nullopt;
+    case QueryFound::absent:
+      return no_key(from, "is missing");
+    case QueryFound::malformed:
+      return bad_key(from, "is malformed: a '%' without two hexadecimal digits (a literal one is sent as %25)");
+    case QueryFound::twice:
+      return bad_key(from, "was sent twice");
+  }
+  return std::nullopt;
+}
+
+void EventReader::take_fingerprint(const EventRoute& route, const http::Request& request, db::Event& event) {
+  const auto counts = [&route](std::string_view name) { return !is_one_of(name, route.idempotency_ignore); };
+  attributes_.clear();
+  for (const auto& [name, value] : envelope_.extensions) {
+    if (!is_one_of(name, kTracing) && counts(name)) attributes_.push_back({name, value});
+  }
+  spell_media_type(envelope_.content_type, media_type_);
+  db::Content content{request.head.method, request.head.path, route.topic, event.key, request.body, {}, {},
+                      attributes_};
+  if (counts("type")) content.type = envelope_.cloudevent ? envelope_.type : std::string_view(route.type);
+  if (counts("datacontenttype")) content.content_type = media_type_;
+  fingerprint_ = db::fingerprint(content);
+  event.fingerprint = db::view(fingerprint_);
 }
 
 std::optional<Problem> EventReader::find_idempotency(const EventRoute& route, const http::Request& request,
@@ -232,8 +326,7 @@ std::optional<Problem> EventReader::find_idempotency(const EventRoute& route, co
   } else {
     return std::nullopt;
   }
-  fingerprint_ = db::fingerprint(request.head.method, request.head.path, request.body);
-  event.fingerprint = db::view(fingerprint_);
+  take_fingerprint(route, request, event);
   return std::nullopt;
 }
 

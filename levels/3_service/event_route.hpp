@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "config/settings.hpp"
 #include "levels/0_baseline/reactor.hpp"
@@ -41,6 +42,11 @@ class EventReader {
   std::optional<Problem> check_body(const EventRoute& route, std::string_view body);
   std::optional<Problem> find_key(const EventRoute& route, const http::Request& request,
                                   std::optional<std::string_view>& key);
+  std::optional<Problem> find_header_key(const Reference& from, const http::Request& request,
+                                         std::optional<std::string_view>& key) const;
+  std::optional<Problem> find_query_key(const Reference& from, const http::Request& request,
+                                        std::optional<std::string_view>& key);
+  void take_fingerprint(const EventRoute& route, const http::Request& request, db::Event& event);
   std::optional<Problem> find_idempotency(const EventRoute& route, const http::Request& request, db::Event& event);
   void write_headers(const EventRoute& route, std::string_view id, std::string_view trace_parent);
   void write_header(std::string_view prefix, std::string_view name, std::string_view value);
@@ -53,7 +59,8 @@ class EventReader {
   TimeText time_text_;
   Envelope envelope_;
   const JsonScan* scan_ = nullptr;  // of this request's body, when it was scanned
-  std::string key_, idempotency_key_, headers_, reply_;
+  std::string key_, idempotency_key_, media_type_, headers_, reply_;
+  std::vector<db::Content::Attribute> attributes_;  // those that count for the fingerprint
   std::size_t headers_text_ = 0, headers_count_ = 0;
   db::Fingerprint fingerprint_{};
 };
@@ -62,9 +69,13 @@ class EventReader {
 // Unquoted into `out`; false: neither.
 bool read_idempotency_key(std::string_view header, std::string& out);
 
-// The first parameter of that name in a query string, percent-decoded, '+' as a space, into `out`. False: there is
-// none, or it is not well-formed.
-bool read_query_parameter(std::string_view query, std::string_view name, std::string& out);
+// The one parameter of that name in a query string, percent-decoded, '+' as a space, into `out`.
+enum class QueryFound : std::uint8_t { absent, found, malformed, twice };
+QueryFound read_query_parameter(std::string_view query, std::string_view name, std::string& out);
+
+// A media type as all who mean the same spell it: type, names of parameters and charset in lower case, no white space
+// around ';'. Into `out`.
+void spell_media_type(std::string_view text, std::string& out);
 
 // ":body.a.b", as in the configuration.
 std::string to_string(const Reference& reference);

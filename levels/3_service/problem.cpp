@@ -22,6 +22,7 @@ constexpr std::array<Row, kProblemKinds> kTable{{
     {ProblemKind::json_members, 413, "json-members", "The JSON body has too many members"},
     {ProblemKind::cloudevent_invalid, 400, "cloudevent-invalid", "The ce- headers are not a CloudEvent"},
     {ProblemKind::unsupported_media_type, 415, "unsupported-media-type", "Unsupported media type"},
+    {ProblemKind::key_invalid, 400, "key-invalid", "The event's key cannot be read"},
     {ProblemKind::key_missing, 422, "key-missing", "The event has no usable key"},
     {ProblemKind::record_too_large, 413, "record-too-large", "The event is too large for its topic"},
     {ProblemKind::idempotency_key_invalid, 400, "idempotency-key-invalid", "Invalid Idempotency-Key"},

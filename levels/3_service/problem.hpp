@@ -21,6 +21,7 @@ enum class ProblemKind : std::uint8_t {
   json_members,        // more than the limit
   cloudevent_invalid,  // ce- headers
   unsupported_media_type,
+  key_invalid,  // what the route takes its key from is malformed, or there twice
   key_missing,  // what the route takes its key from is absent, null, an object or an array
   record_too_large,
   idempotency_key_invalid,

@@ -511,7 +511,9 @@ Problem Server::Inside::outcome_unknown() {
 Problem Server::Inside::problem_of_outcome(const db::Outcome& outcome) {
   switch (outcome.committed) {
     case Committed::mismatch:
-      return problem_of(ProblemKind::idempotency_key_reused, "this key came with another method, path or body before");
+      return problem_of(ProblemKind::idempotency_key_reused,
+                        "this key came with another event before: the topic, the record's key, the body or an "
+                        "attribute is not the same");
     case Committed::in_progress:
       return with_retry(
           problem_of(ProblemKind::idempotency_in_progress, "another request with this key is being committed"),

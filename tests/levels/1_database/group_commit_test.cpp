@@ -86,7 +86,7 @@ db::Uuid uuid(std::uint64_t n) {
   return id;
 }
 
-const std::string kPrintOne(32, '1'), kPrintTwo(32, '2');
+const std::string kPrintOne = "\1" + std::string(31, 'a'), kPrintTwo = "\1" + std::string(31, 'b');
 
 // A group commit that runs on a world, and its sink.
 class Runner {

@@ -1,6 +1,8 @@
 #include "levels/3_service/event_route.hpp"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "levels/3_service/waiting.hpp"
 #include "tests/levels/3_service/heads.hpp"
@@ -94,7 +96,9 @@ TEST_CASE("event_route: a CloudEvent keeps its attributes, its bytes and its tra
                                            {"traceparent", trace}});
   CHECK(event.reply == R"({"id":"\"id\""})");
   CHECK(event.idempotency == db::idempotency_id("/events/orders", "", "/s", "\"id\""));
-  CHECK(event.fingerprint == db::view(db::fingerprint("POST", "/events/orders", bytes)));
+  const db::Content::Attribute attributes[] = {{"partitionkey", "p"}};
+  CHECK(event.fingerprint == db::view(db::fingerprint({"POST", "/events/orders", "orders", std::nullopt, bytes, "t",
+                                                       "application/octet-stream", attributes})));
 }
 
 TEST_CASE("event_route: the key is what the request says, as it says it") {
@@ -117,7 +121,8 @@ TEST_CASE("event_route: the key is what the request says, as it says it") {
   CHECK(key_of(body({"a", "b"}), R"({"a":{"b":"deep"}})") == "deep");
   CHECK(key_of({From::literal, "fixed", {}}, "{}") == "fixed");
   CHECK(key_of({From::header, "x-tenant", {}}, "{}", "/events/orders", "X-Tenant: t 1") == "t 1");
-  CHECK(key_of({From::query, "k", {}}, "{}", "/events/orders?x=1&k=a%2Fb+c&k=2") == "a/b c");
+  CHECK(key_of({From::query, "k", {}}, "{}", "/events/orders?x=1&k=a%2Fb+c&kk=2&%zz=1&k%zz=1") == "a/b c");
+  CHECK(key_of({From::query, "k", {}}, "{}", "/events/orders?%6b=1") == "1");
   CHECK(key_of({From::query, "k", {}}, "{}", "/events/orders?k").empty());
 }
 
@@ -138,7 +143,71 @@ TEST_CASE("event_route: without a usable key it is 422, and the field is named")
   CHECK(why(body({"a"}), R"("a")") == "the key is taken from :body.a, which is missing");
   CHECK(why({From::header, "x-tenant", {}}, "{}") == "the key is taken from :header.x-tenant, which is missing");
   CHECK(why({From::query, "k", {}}, "{}", "/events/orders?x=k") == "the key is taken from :query.k, which is missing");
-  why({From::query, "k", {}}, "{}", "/events/orders?k=%zz");
+}
+
+TEST_CASE("event_route: a key that is malformed, or there twice, is 400 in its own words") {
+  World world;
+  const auto why = [&](const Reference& from, const std::string& target,
+                       std::initializer_list<std::string_view> lines = {}) {
+    std::vector<std::string_view> all{kJson};
+    all.insert(all.end(), lines.begin(), lines.end());
+    const MadeRequest request(target, all);
+    const auto problem = world.read(route_with(from), request);
+    REQUIRE(problem);
+    CHECK(problem->status == 400);
+    CHECK(problem->type == "key-invalid");
+    return problem->detail;
+  };
+  const Reference query{From::query, "k", {}}, header{From::header, "x-tenant", {}};
+  for (const char* value : {"%zz", "%", "%4", "a%4", "%4g", "a%zzb", "%25%"}) {
+    INFO(value);
+    CHECK(why(query, "/events/orders?k=" + std::string(value)) ==
+          "the key is taken from :query.k, which is malformed: a '%' without two hexadecimal digits (a literal one is "
+          "sent as %25)");
+  }
+  const std::string twice = "the key is taken from :query.k, which was sent twice";
+  for (const char* parameters : {"k=1&k=2", "k=1&k=1", "k&k", "k=1&x=2&%6b=3", "k=&k=", "k=%zz&k=1", "k=1&k=%zz"}) {
+    INFO(parameters);
+    CHECK(why(query, "/events/orders?" + std::string(parameters)) == twice);
+  }
+  CHECK(why(header, "/events/orders", {"X-Tenant: 1", "x-tenant: 2"}) ==
+        "the key is taken from :header.x-tenant, which was sent twice");
+  CHECK(why(header, "/events/orders", {"X-Tenant: 1", "X-TENANT: 1"}) ==
+        "the key is taken from :header.x-tenant, which was sent twice");
+}
+
+TEST_CASE("event_route: a key from an attribute is what was meant, however it was spelled") {
+  World world;
+  const auto read = [&](const std::string& name, std::initializer_list<std::string_view> lines) {
+    std::vector<std::string_view> all{kJson, "ce-specversion: 1.0", "ce-id: i%20d", "ce-source: /s%20", "ce-type: t"};
+    all.insert(all.end(), lines.begin(), lines.end());
+    const MadeRequest request("/events/orders", all);
+    return world.read(route_with(Reference{From::header, name, {}}), request);
+  };
+  for (const std::string_view line :
+       {"ce-partitionkey: café", "ce-partitionkey: caf%C3%A9", "CE-PartitionKey: caf%c3%a9",
+        "ce-partitionkey: \"café\"", "ce-partitionkey: %63%61%66%C3%A9", "ce-partitionkey: \"caf%C3%a9\""}) {
+    INFO(line);
+    REQUIRE_FALSE(read("ce-partitionkey", {line}));
+    CHECK(world.event.event.key == "café");
+  }
+  const std::pair<const char*, const char*> known[] = {{"ce-id", "i d"},      {"ce-source", "/s "},
+                                                       {"ce-type", "t"},      {"ce-specversion", "1.0"},
+                                                       {"ce-subject", "a b"}, {"ce-time", "2026-11-21T12:00:00Z"}};
+  for (const auto& [name, value] : known) {
+    INFO(name);
+    REQUIRE_FALSE(read(name, {"ce-subject: a%20b", "ce-time: 2026-11-21T12:00:00Z"}));
+    CHECK(world.event.event.key == value);
+  }
+  REQUIRE_FALSE(read("ce-empty", {"ce-empty:"}));
+  CHECK(world.event.event.key == "");
+  CHECK(read("ce-time", {})->type == "key-missing");
+  CHECK(read("ce-other", {"ce-others: x"})->type == "key-missing");
+  const auto twice = read("ce-a", {"ce-a: 1", "ce-A: 1"});
+  CHECK(twice->status == 400);
+  CHECK(twice->detail == "ce-a was sent twice");
+  const MadeRequest plain("/events/orders", {kJson});
+  CHECK(world.read(route_with(Reference{From::header, "ce-id", {}}), plain)->type == "key-missing");
 }
 
 TEST_CASE("event_route: JSON is checked where it is claimed, and needed for a key from the body") {
@@ -254,6 +323,94 @@ TEST_CASE("event_route: the Idempotency-Key is a quoted string or bare character
   REQUIRE(problem);
   CHECK(problem->status == 400);
   CHECK(problem->type == "idempotency-key-invalid");
+}
+
+TEST_CASE("event_route: what must be the same when an event is sent again, and what may differ") {
+  World world;
+  using Lines = std::vector<std::string_view>;
+  const auto print = [&](const EventRoute& route, const Lines& lines, const std::string& target = "/events/orders",
+                         const std::string& text = R"({"a":1})") {
+    const MadeRequest request(target, lines, text);
+    const auto problem = world.read(route, request);
+    INFO((problem ? problem->detail : std::string()));
+    REQUIRE_FALSE(problem);
+    REQUIRE(world.event.event.fingerprint.size() == 32);
+    return std::string(world.event.event.fingerprint);
+  };
+  const EventRoute plain = route_with();
+  const Lines sent{kJson,          "Idempotency-Key: k", "ce-specversion: 1.0", "ce-id: 1",
+                   "ce-source: s", "ce-type: t",         "ce-subject: u",       "ce-x: 1"};
+  const auto changed = [&](std::string_view from, std::string_view to) {
+    Lines lines = sent;
+    const auto at = std::find(lines.begin(), lines.end(), from);
+    REQUIRE(at != lines.end());
+    *at = to;
+    return print(plain, lines);
+  };
+  const auto added = [&](std::initializer_list<std::string_view> more, const EventRoute& route) {
+    Lines lines = sent;
+    lines.insert(lines.end(), more.begin(), more.end());
+    return print(route, lines);
+  };
+  const std::string first = print(plain, sent);
+  CHECK(first[0] == 1);
+
+  // Made anew for each try, or spelled otherwise.
+  CHECK(changed("ce-id: 1", "ce-id: 2") == first);
+  CHECK(changed("ce-subject: u", "CE-Subject: %75") == first);
+  CHECK(changed(kJson, "content-type:   Application/JSON") == first);
+  CHECK(print(plain, Lines(sent.rbegin(), sent.rend())) == first);
+  CHECK(added({"ce-time: 2026-11-21T12:00:00Z"}, plain) == first);
+  CHECK(added({"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate: a=1", "x-y: z"},
+              plain) == first);
+  CHECK(added({"ce-traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "ce-tracestate: a=1"},
+              plain) == first);
+
+  // Another record.
+  CHECK(changed("ce-type: t", "ce-type: T") != first);
+  CHECK(changed("ce-subject: u", "ce-subject: v") != first);
+  CHECK(changed("ce-subject: u", "ce-dataschema: u") != first);
+  CHECK(changed("ce-x: 1", "ce-x: 2") != first);
+  CHECK(changed("ce-x: 1", "ce-y: 1") != first);
+  CHECK(changed(kJson, "Content-Type: application/json; charset=utf-8") != first);
+  CHECK(changed(kJson, "Content-Type: application/vnd.x+json") != first);
+  CHECK(added({"ce-y: 1"}, plain) != first);
+  CHECK(print(plain, sent, "/events/orders", R"({"a": 1})") != first);
+  EventRoute other = plain;
+  other.topic = "others";
+  CHECK(print(other, sent) != first);
+
+  // The record's key, wherever it is from.
+  const EventRoute by_query = route_with(Reference{From::query, "k", {}});
+  const std::string alice = print(by_query, sent, "/events/orders?k=alice");
+  CHECK(print(by_query, sent, "/events/orders?x=1&k=%61lice") == alice);
+  CHECK(print(by_query, sent, "/events/orders?k=mallory") != alice);
+  CHECK(print(by_query, sent, "/events/orders?k=") != alice);
+  CHECK(print(plain, sent, "/events/orders?k=mallory") == print(plain, sent, "/events/orders?k=alice"));
+  const EventRoute by_header = route_with(Reference{From::header, "x-k", {}});
+  CHECK(added({"x-k: 1"}, by_header) != added({"x-k: 2"}, by_header));
+
+  // What the route says may differ.
+  EventRoute lax = plain;
+  lax.idempotency_ignore = {"x", "sentat", "type", "datacontenttype", "subject"};
+  const std::string again = print(lax, sent);
+  CHECK(added({"ce-sentat: 2"}, lax) == again);
+  CHECK(print(lax, {"Content-Type: text/plain", "Idempotency-Key: k", "ce-specversion: 1.0", "ce-id: 1", "ce-source: s",
+                    "ce-type: other"}) == again);
+  CHECK(added({"ce-y: 1"}, lax) != again);
+}
+
+TEST_CASE("event_route: media types that mean the same are spelled the same") {
+  const auto spelled = [](std::string_view text) {
+    std::string out;
+    service::spell_media_type(text, out);
+    return out;
+  };
+  CHECK(spelled("").empty());
+  CHECK(spelled("Application/JSON") == "application/json");
+  CHECK(spelled("text/plain ;\tCharset=UTF-8 ; Format=Flowed") == "text/plain;charset=utf-8;format=Flowed");
+  CHECK(spelled("multipart/mixed; boundary=\"A; b\\\" C\" ; x=Y") == "multipart/mixed;boundary=\"A; b\\\" C\";x=Y");
+  CHECK(spelled("a/b;x=\"A ;B") == "a/b;x=\"A ;B");
 }
 
 TEST_CASE("event_route: nothing of one request is seen in the next") {

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "levels/0_baseline/reactor.hpp"
 
@@ -14,6 +15,8 @@ namespace ratchet::tests {
 class MadeRequest {
  public:
   MadeRequest(const std::string& target, std::initializer_list<std::string_view> header_lines, std::string body = "{}")
+      : MadeRequest(target, std::vector<std::string_view>(header_lines), std::move(body)) {}
+  MadeRequest(const std::string& target, const std::vector<std::string_view>& header_lines, std::string body = "{}")
       : body_(std::move(body)) {
     text_ = "POST " + target + " HTTP/1.1\r\nHost: test\r\nContent-Length: " + std::to_string(body_.size()) + "\r\n";
     for (const auto line : header_lines)
