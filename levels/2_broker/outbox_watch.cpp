@@ -278,9 +278,10 @@ void OutboxWatch::judge() {
                          "Event routes answer 503 until it is down by a tenth. Is Kafka slow, is the relay paused?"};
     }
     if (known && known->dead_letters > 0) {
-      dead = Hindrance{std::to_string(known->dead_letters) + " events could not be published" +
-                           (last_buried_.empty() ? "" : ", the latest: " + last_buried_),
-                       "Kafka refused them for good: look at ratchet.dead_letter, then replay or discard them."};
+      dead = Hindrance{
+          std::to_string(known->dead_letters) + " events could not be published" +
+              (last_buried_.empty() ? "" : ", the latest: " + last_buried_),
+          "Kafka refused them, or their topic takes none: look at ratchet.dead_letter, then replay or discard them."};
     }
     trouble_ = stuck ? std::optional(stuck->text) : unknown ? std::optional(unknown->text) : std::nullopt;
   }

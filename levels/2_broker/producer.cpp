@@ -278,6 +278,9 @@ std::optional<Fault> Producer::check_topics(const std::vector<std::string>& topi
   return inside_->check_topics(topics, patience, replicas);
 }
 int Producer::known_brokers() const noexcept { return inside_->known_brokers(); }
+Result<std::map<std::string, TopicTrouble>> Producer::troubles(const std::vector<std::string>& topics) {
+  return inside_->troubles(topics);
+}
 bool Producer::requires_topic(std::string_view topic) const { return inside_->requires_topic(topic); }
 std::map<std::string, TopicLimits> Producer::topic_limits(const std::vector<std::string>& topics, Patience& patience) {
   return inside_->topic_limits(topics, patience);

@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -47,6 +48,16 @@ struct TopicLimits {
   bool operator==(const TopicLimits&) const = default;
 };
 using MinReplicas = std::map<std::string, int>;
+
+// Why a topic takes no record. Empty `partitions`: none of them does.
+struct TopicTrouble {
+  int code = 0;      // librdkafka's
+  std::string text;  // "partition 3 has no leader"
+  std::set<int> partitions;
+  int count = 0;      // of all its partitions
+  bool mute = false;  // the broker sees nothing wrong with it, and yet it did not answer
+  int partition_of(std::string_view key) const noexcept;
+};
 
 // Called on the producer's own poll thread, or from within produce() for a record that librdkafka refuses at once.
 class DeliverySink {
@@ -103,6 +114,8 @@ class Producer {
   int known_brokers() const noexcept;
   // Was this topic in the latest check_topics? Any thread.
   bool requires_topic(std::string_view topic) const;
+  // Asked anew: which of these take no record, and why. A Fault: the broker does not answer within a second or two.
+  Result<std::map<std::string, TopicTrouble>> troubles(const std::vector<std::string>& topics);
   // By topic (DescribeConfigs); empty where the broker does not tell.
   std::map<std::string, TopicLimits> topic_limits(const std::vector<std::string>& topics, Patience& patience);
 

@@ -65,6 +65,7 @@ class Producer::Inside {
   std::optional<Fault> check_topics(const std::vector<std::string>& topics, Patience& patience,
                                     const MinReplicas& replicas);
   int known_brokers() const noexcept { return known_brokers_; }
+  Result<std::map<std::string, TopicTrouble>> troubles(const std::vector<std::string>& topics);
   std::map<std::string, TopicLimits> topic_limits(const std::vector<std::string>& topics, Patience& patience);
 
   void set_sink(DeliverySink* sink) noexcept {

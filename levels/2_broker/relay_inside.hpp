@@ -16,6 +16,7 @@
 #include "levels/2_broker/outbox_watch.hpp"
 #include "levels/2_broker/record_headers.hpp"
 #include "levels/2_broker/relay.hpp"
+#include "levels/2_broker/set_aside.hpp"
 #include "levels/2_broker/tenure.hpp"
 #include "levels/2_broker/window.hpp"
 
@@ -88,6 +89,7 @@ class Relay::Inside final : public DeliverySink {
   bool wants_room_ = false;               // with mutex_
   bool finished_ = true;                  // with mutex_
   bool patient_ = false;                  // the relay's thread: the lease was not to be had in a call's usual time
+  SetAside set_aside_;                    // the relay's thread
   db::Connection* connection_ = nullptr;  // with mutex_: for stop() to cut
   Patience* patience_ = nullptr;          // of stop(); set before course_ changes, valid until the thread has ended
 
@@ -111,6 +113,9 @@ class Session {
   };
 
   void work();
+  // For a record that is not acknowledged for too long.
+  enum class Blame : std::uint8_t { nobody, topic, broker };
+
   Result<std::optional<db::RelayLease>, db::SqlError> acquire();
   Result<std::optional<db::RelayLease>, db::SqlError> acquire_patiently();
   bool stand_by();
@@ -126,14 +131,17 @@ class Session {
   Step publish(const db::Page& page);
   Step wave(const db::Page& page, std::size_t& sent);
   Step produce(const db::Page& page, std::size_t& sent);
-  Step wait_home();
+  Step wait_home(const db::Page& page, std::size_t sent);
   Step settle(const db::Page& page);
   void tell_refused(const db::Page& page, const Window::Failure& failure);
   Step bury(const db::Page& page, const Window::Failure& failure);
   Step outage(const Window::Failure& failure, const db::OutboxRow& row);
   Step again(const Window::Failure& failure);
   bool may_produce() const;
-  bool too_old();
+  Blame blame(const db::Page& page, std::size_t sent);
+  bool set_aside(const std::vector<std::string>& topics, const std::map<std::string, TopicTrouble>& troubles,
+                 bool mute);
+  const TopicTrouble* is_set_aside(const db::OutboxRow& row);
   void gather(std::size_t rows);
   void adapt(const db::Page& page);
   int page_rows() const noexcept;
@@ -159,6 +167,8 @@ class Session {
   TimePoint read_at_{}, read_before_{};
   TimePoint reclaim_at_{}, rotate_at_{};
   Duration poll_{};
+  TimePoint blame_at_{};
+  std::size_t settled_ = 0;    // of the page: acknowledged or buried, and counted
   std::size_t row_bytes_ = 0;  // on average, lately
   int grown_ = 0;              // rows of a page, growing from little
   HeaderReader header_reader_;

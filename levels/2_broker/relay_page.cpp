@@ -15,8 +15,13 @@ constexpr std::size_t kPageBytes = std::size_t{8} * 1024 * 1024;  // of one page
 constexpr auto kAckLook = 50ms;
 constexpr auto kRoomLook = 10ms;
 constexpr auto kRetry = 250ms;
-constexpr auto kOutageRest = 2s;   // until the ladder takes the level down
+constexpr auto kOutageRest = 2s;  // until the ladder takes the level down
+constexpr auto kSlow = 3s;        // for an acknowledgement
+constexpr auto kTakeBack = 5s;
+constexpr auto kBlame = 1s;        // between two questions whether a topic is at fault
+constexpr int kMute = 3;           // times RelayTuning::unacknowledged, where it does not seem to be
 constexpr int kBadHeaders = -186;  // _INVALID_ARG
+constexpr int kTimedOut = 7;       // REQUEST_TIMED_OUT
 constexpr std::string_view kDeadLettersFull = "53400";
 constexpr std::string_view kFullRemedy = "Replay or discard dead letters; nothing is ever dropped by itself.";
 
@@ -78,17 +83,22 @@ Session::Step Session::publish(const db::Page& page) {
     std::lock_guard lock(relay_.mutex_);
     relay_.window_.open(page.rows.size());
   }
-  std::size_t sent = 0;
-  for (bool whole = true; whole && sent < page.rows.size();) {
-    const std::size_t before = sent;
-    if (Step done = wave(page, sent); done != Step::go_on) {
-      producer_->purge();
-      return done;
+  settled_ = 0;
+  for (std::size_t sent = 0;;) {
+    for (bool whole = true; whole && sent < page.rows.size();) {
+      const std::size_t before = sent;
+      if (Step done = wave(page, sent); done != Step::go_on) {
+        producer_->purge();
+        return done;
+      }
+      std::lock_guard lock(relay_.mutex_);
+      whole = sent > before && relay_.window_.acknowledged() == sent && !relay_.window_.failure();
     }
-    std::lock_guard lock(relay_.mutex_);
-    whole = sent > before && relay_.window_.acknowledged() == sent && !relay_.window_.failure();
+    if (Step done = settle(page); done != Step::go_on) return done;
+    // A record that was never sent is in the dead letters: the rest of the page is as good as it was.
+    if (settled_ <= sent || settled_ == page.rows.size() || !relay_.going() || !may_produce()) return Step::go_on;
+    sent = settled_;
   }
-  return settle(page);
 }
 
 // As many as are one batch of each partition, sent and seen home.
@@ -100,7 +110,7 @@ Session::Step Session::wave(const db::Page& page, std::size_t& sent) {
     std::lock_guard lock(relay_.mutex_);
     relay_.window_.sent(sent);
   }
-  return done == Step::go_on ? wait_home() : done;
+  return done == Step::go_on ? wait_home(page, sent) : done;
 }
 
 Session::Step Session::produce(const db::Page& page, std::size_t& sent) {
@@ -108,9 +118,14 @@ Session::Step Session::produce(const db::Page& page, std::size_t& sent) {
   for (std::size_t weight = 0; sent < page.rows.size(); ++sent) {
     if (sent % kLookEvery == 0 && !may_produce()) break;
     const db::OutboxRow& row = page.rows[sent];
+    if (const TopicTrouble* trouble = is_set_aside(row)) {
+      std::lock_guard lock(relay_.mutex_);
+      relay_.window_.refused(sent, trouble->code, trouble->text);
+      break;
+    }
     if (!header_reader_.read(row.headers, record_.headers)) {
       std::lock_guard lock(relay_.mutex_);
-      relay_.window_.failed(sent, kBadHeaders, "the headers are not a JSON object");
+      relay_.window_.refused(sent, kBadHeaders, "the headers are not a JSON object");
       break;
     }
     record_.topic = row.topic;
@@ -122,30 +137,90 @@ Session::Step Session::produce(const db::Page& page, std::size_t& sent) {
       if (sent > first) return Step::go_on;  // the local queue is full: what is in it is a wave
       relay_.wait_room(relay_.now() + kRoomLook);
       if (Step done = keep_lease(); done != Step::go_on) return done;
-      if (!may_produce() || too_old()) return Step::go_on;
+      if (!may_produce() || blame(page, sent) != Blame::nobody) return Step::go_on;
     }
   }
   return Step::go_on;
 }
 
-Session::Step Session::wait_home() {
-  for (;;) {
+Session::Step Session::wait_home(const db::Page& page, std::size_t sent) {
+  const TimePoint begun = relay_.now();
+  std::optional<TimePoint> taken_back;
+  for (bool told = false;;) {
     TimePoint look = std::min(relay_.now() + kAckLook, tenure_.beat_at());
     if (relay_.wait_settled(look)) return Step::go_on;
-    if (relay_.hurried() || too_old()) {
+    const Blame guilty = taken_back ? Blame::nobody : blame(page, sent);
+    if (relay_.hurried() || guilty == Blame::broker) {
       producer_->purge();
       return Step::go_on;  // what has come back counts, and nothing more
+    }
+    if (guilty == Blame::topic) {
+      producer_->purge();
+      taken_back = relay_.now();  // and waited for: what is still under way would make the next wave look old
+    }
+    if (taken_back && relay_.now() - *taken_back > kTakeBack) {
+      relay_.report(FaultKind::timed_out, "records that were taken back do not come");
+      return Step::go_on;
+    }
+    if (!told && relay_.now() - begun >= kSlow) {
+      relay_.watch_.hindered({"Kafka does not acknowledge what was sent", "See whether all brokers are well."});
+      told = true;
     }
     if (Step done = keep_lease(); done != Step::go_on) return done;
   }
 }
 
-bool Session::too_old() {
-  auto oldest = producer_->oldest_in_flight();
-  if (!oldest || relay_.now() - *oldest <= tuning_.unacknowledged) return false;
+// A topic that no route requires is not the broker's fault: see whether it is at fault itself.
+Session::Blame Session::blame(const db::Page& page, std::size_t sent) {
+  const auto oldest = producer_->oldest_in_flight();
+  const TimePoint now = relay_.now();
+  if (!oldest || now - *oldest <= tuning_.unacknowledged || now < blame_at_) return Blame::nobody;
+  std::vector<std::string> topics;
+  {
+    std::lock_guard lock(relay_.mutex_);
+    for (const std::size_t index : relay_.window_.missing(sent))
+      topics.push_back(page.rows[index].topic);
+  }
+  std::sort(topics.begin(), topics.end());
+  topics.erase(std::unique(topics.begin(), topics.end()), topics.end());
+  const bool required =
+      std::any_of(topics.begin(), topics.end(), [&](const auto& topic) { return producer_->requires_topic(topic); });
+  if (!required && !topics.empty()) {
+    blame_at_ = now + kBlame;
+    auto troubles = producer_->troubles(topics);
+    if (troubles) {
+      const bool mute = now - *oldest > kMute * tuning_.unacknowledged;
+      return set_aside(topics, *troubles, mute) ? Blame::topic : Blame::nobody;
+    }
+  }
   auto waited = std::chrono::duration_cast<std::chrono::seconds>(tuning_.unacknowledged).count();
   relay_.report(FaultKind::timed_out, "no acknowledgement for " + std::to_string(waited) + " s");
-  return true;
+  return Blame::broker;
+}
+
+// False: the broker sees nothing wrong with any of them, so that they deserve more time.
+bool Session::set_aside(const std::vector<std::string>& topics, const std::map<std::string, TopicTrouble>& troubles,
+                        bool mute) {
+  for (const auto& topic : topics) {
+    auto found = troubles.find(topic);
+    if (found == troubles.end() && !mute) continue;
+    TopicTrouble trouble =
+        found != troubles.end() ? found->second : TopicTrouble{kTimedOut, "no acknowledgement", {}, 0, true};
+    relay_.parts_.log.warning("relay: a topic takes no record, what is meant for it goes to the dead letters",
+                              {{"topic", topic}, {"reason", trouble.text}});
+    relay_.set_aside_.put(topic, std::move(trouble), relay_.now());
+  }
+  return mute || !troubles.empty();
+}
+
+const TopicTrouble* Session::is_set_aside(const db::OutboxRow& row) {
+  SetAside& aside = relay_.set_aside_;
+  const TopicTrouble* trouble = aside.find(row.topic, row.key);
+  if (trouble == nullptr || !aside.due(relay_.now())) return trouble;
+  auto troubles = producer_->troubles(aside.names());
+  for (const auto& topic : aside.told(troubles ? &*troubles : nullptr, relay_.now()))
+    relay_.parts_.log.notice("relay: a topic takes records again", {{"topic", topic}});
+  return aside.find(row.topic, row.key);
 }
 
 Session::Step Session::settle(const db::Page& page) {
@@ -156,8 +231,9 @@ Session::Step Session::settle(const db::Page& page) {
     acknowledged = relay_.window_.acknowledged();
     failure = relay_.window_.failure();
   }
-  if (acknowledged > 0) {
-    relay_.published_.add(static_cast<double>(acknowledged));
+  if (acknowledged > settled_) {
+    relay_.published_.add(static_cast<double>(acknowledged - settled_));
+    settled_ = acknowledged;
     relay_.last_publish_.set(std::chrono::duration<double>(relay_.parts_.time.wall().time_since_epoch()).count());
   }
   const bool required = failure && producer_->requires_topic(page.rows[failure->index].topic);
@@ -186,10 +262,11 @@ void Session::tell_refused(const db::Page& page, const Window::Failure& failure)
 }
 
 Session::Step Session::bury(const db::Page& page, const Window::Failure& failure) {
-  const db::OutboxRow& row = page.rows.front();
+  const db::OutboxRow& row = page.rows[failure.index];
+  const db::Cursor past = db::cursor_after(tenure_.done(), page, failure.index + 1);
   TimePoint asked = relay_.now();
   allow();
-  auto buried = outbox_.bury(tenure_.epoch(), tuning_.ttl, page.after, row, std::to_string(failure.code), failure.text);
+  auto buried = outbox_.bury(tenure_.epoch(), tuning_.ttl, past, row, std::to_string(failure.code), failure.text);
   if (!buried && buried.error().sqlstate == kDeadLettersFull) {
     relay_.parts_.alarms.set(relay_.alarm_id("dead-letters.full"),
                              "the dead letters are full: the relay waits, nothing is published", kFullRemedy);
@@ -199,7 +276,12 @@ Session::Step Session::bury(const db::Page& page, const Window::Failure& failure
   }
   if (Step done = still_ours("putting an event into the dead letters", buried, asked); done != Step::go_on) return done;
   relay_.parts_.alarms.clear(relay_.alarm_id("dead-letters.full"));
-  tenure_.buried(page, asked);
+  tenure_.buried(past, row.seq, asked);
+  settled_ = failure.index + 1;
+  {
+    std::lock_guard lock(relay_.mutex_);
+    relay_.window_.passed(failure.index);
+  }
   relay_.buried_.add();
   relay_.watch_.carried();
   relay_.watch_.buried("topic \"" + row.topic + "\": " + failure.text);

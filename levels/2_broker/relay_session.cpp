@@ -41,7 +41,7 @@ void Session::run() {
   allow();
   if (step("preparing its statements", outbox_.prepare()) == Step::go_on) work();
   allow();
-  if (!lease_->exec("reset lock_timeout")) lease_->cut();
+  if (!lease_->restore("lock_timeout")) lease_->cut();
 }
 
 void Session::work() {

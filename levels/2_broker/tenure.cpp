@@ -30,6 +30,7 @@ Tenure::Sequel Tenure::settle(const db::Page& page, std::size_t acknowledged,
   done_ = db::cursor_after(done_, page, acknowledged);
   if (acknowledged > 0) past(page.rows[acknowledged - 1].seq);
   if (!failure) return Sequel::go_on;
+  if (failure->unsent && failure->index == acknowledged) return Sequel::bury;
   Verdict meaning = verdict(failure->code);
   if (is_about_topic(failure->code) && !required) meaning = Verdict::poison;
   if (meaning == Verdict::outage) return Sequel::outage;
@@ -40,10 +41,10 @@ Tenure::Sequel Tenure::settle(const db::Page& page, std::size_t acknowledged,
   return Sequel::one_by_one;
 }
 
-void Tenure::buried(const db::Page& page, TimePoint asked) {
-  done_ = page.after;
+void Tenure::buried(const db::Cursor& past_it, std::int64_t seq, TimePoint asked) {
+  done_ = past_it;
   saved(asked);
-  past(page.rows.front().seq);
+  past(seq);
 }
 
 void Tenure::past(std::int64_t seq) noexcept {

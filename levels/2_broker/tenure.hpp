@@ -41,7 +41,7 @@ class Tenure {
   enum class Sequel : std::uint8_t {
     go_on,
     one_by_one,  // the broker refuses batches, not records: only one that is refused alone is guilty
-    bury,        // it was alone: to the dead letters
+    bury,        // it was alone, or never sent: to the dead letters
     outage,      // the broker or our right to it is gone
     again,       // the rest of the page is read and produced again
   };
@@ -49,8 +49,8 @@ class Tenure {
   // the broker level vouches for; a topic that only some SQL writer names must not take the service down.
   Sequel settle(const db::Page& page, std::size_t acknowledged, const std::optional<Window::Failure>& failure,
                 bool required);
-  // The page's only row is in the dead letters, and the cursor past it, by one statement.
-  void buried(const db::Page& page, TimePoint asked);
+  // The row `seq` is in the dead letters, and the cursor `past_it`, by one statement.
+  void buried(const db::Cursor& past_it, std::int64_t seq, TimePoint asked);
   // One record at a time until the refused one is past.
   bool careful() const noexcept { return careful_until_.has_value(); }
 

@@ -13,8 +13,14 @@ void Window::open(std::size_t records) {
   failure_.reset();
 }
 
-void Window::failed(std::size_t index, int code, std::string text) {
-  if (!failure_) failure_ = Failure{index, code, std::move(text)};
+void Window::refused(std::size_t index, int code, std::string text) {
+  if (!failure_) failure_ = Failure{index, code, std::move(text), true};
+}
+
+void Window::passed(std::size_t index) {
+  acknowledged_[index] = true;
+  ++back_;
+  failure_.reset();
 }
 
 void Window::delivered(const Delivery& delivery, bool purged) {
@@ -23,9 +29,17 @@ void Window::delivered(const Delivery& delivery, bool purged) {
   ++back_;
   if (delivery.code == 0) {
     acknowledged_[index] = true;
-  } else if (!purged) {
-    failed(index, delivery.code, delivery.text);
+  } else if (!purged && !failure_) {
+    failure_ = Failure{index, delivery.code, delivery.text};
   }
+}
+
+std::vector<std::size_t> Window::missing(std::size_t sent) const {
+  std::vector<std::size_t> missing;
+  for (std::size_t i = 0; i < sent; ++i) {
+    if (!acknowledged_[i]) missing.push_back(i);
+  }
+  return missing;
 }
 
 std::size_t Window::acknowledged() const noexcept {

@@ -19,6 +19,7 @@ class Window {
     std::size_t index;
     int code;
     std::string text;
+    bool unsent = false;  // we ourselves refused it: no other record is to blame
   };
 
   // Starts over. What is still under way of an earlier page is ignored when it comes back.
@@ -26,7 +27,8 @@ class Window {
   std::uint64_t token(std::size_t index) const noexcept { return (generation_ << kIndexBits) | index; }
 
   void sent(std::size_t records) noexcept { sent_ = records; }  // once all that will be sent is
-  void failed(std::size_t index, int code, std::string text);   // a record that was never sent
+  void refused(std::size_t index, int code, std::string text);  // a record that was never sent
+  void passed(std::size_t index);                               // it has gone another way: counts as acknowledged
   void delivered(const Delivery& delivery, bool purged);
 
   // Everything sent has come back. Asked only after sent().
@@ -35,6 +37,8 @@ class Window {
   std::size_t acknowledged() const noexcept;
   // What went wrong first; records that were merely taken back are no failure.
   const std::optional<Failure>& failure() const noexcept { return failure_; }
+  // Which of those sent have not been acknowledged.
+  std::vector<std::size_t> missing(std::size_t sent) const;
 
   static constexpr std::size_t kMost = 1 << 16;  // records of one page
 

@@ -225,7 +225,7 @@ void Relay::bury(const db::Page& page) {
         return database.bury(session, epoch, ttl, page.after, page.rows.front().seq);
       },
       [this, page, asked] {
-        tenure_.buried(page, asked);
+        tenure_.buried(page.after, page.rows.front().seq, asked);
         round();
       });
 }

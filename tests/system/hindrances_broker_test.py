@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from conftest import migrated, prepared
 from hindrances import alarms, judge_all, table
 
+from tests.support.kafka_cluster import Cluster, SecuredKafka
 from tests.support.servers import Daemon, EmbeddedBroker, Postgres, wait_for
 
 ROWS, hindrance = table()
@@ -104,27 +105,24 @@ def outbox_is_locked(make):
         yield daemon
 
 
-@hindrance(alarm="relay.stuck.main", level=3, seconds=30, text=WAITING + r"reading the outbox: permission denied for function relay_read", remedy=r"A right is missing: .*")
+@hindrance(alarm="level.1", level=0, seconds=30, text=r'database main: no right to execute ratchet\.relay_read: grant ratchet_run to "app"', remedy=r".*grant ratchet_run to USER.*")
 def right_to_read_is_revoked(make):
     postgres, daemon = serving(make)
     postgres.sql("revoke execute on function ratchet.relay_read from ratchet_run")
-    post(daemon, "waits")
     yield daemon
     postgres.sql("grant execute on function ratchet.relay_read to ratchet_run")
 
 
-@hindrance(alarm="relay.stuck.main", level=3, seconds=30, text=WAITING + r"getting the lease: permission denied for function relay_acquire", remedy=r"A right is missing: .*")
+@hindrance(alarm="level.1", level=0, seconds=30, text=r'database main: no right to execute ratchet\.relay_acquire: grant ratchet_run to "app"', remedy=r".*grant ratchet_run to USER.*")
 def right_to_lead_is_revoked(make):
     postgres, daemon = serving(make)
     postgres.sql("revoke execute on function ratchet.relay_acquire from ratchet_run")
     postgres.sql("select pg_terminate_backend(pid) from ratchet.relay")
-    post(daemon, "waits")
     yield daemon
     postgres.sql("grant execute on function ratchet.relay_acquire to ratchet_run")
 
 
-@hindrance(alarm="outbox.unknown.main", level=3, seconds=30, text=r"how many events wait is not known: measuring it: permission denied for function outbox_stats",
-           remedy=r"A right is missing: .*")
+@hindrance(alarm="level.1", level=0, seconds=30, text=r'database main: no right to execute ratchet\.outbox_stats: grant ratchet_run to "app"', remedy=r".*grant ratchet_run to USER.*")
 def right_to_measure_is_revoked(make):
     postgres, daemon = serving(make)
     postgres.sql("revoke execute on function ratchet.outbox_stats from ratchet_run")
@@ -132,13 +130,12 @@ def right_to_measure_is_revoked(make):
     postgres.sql("grant execute on function ratchet.outbox_stats to ratchet_run")
 
 
-@hindrance(alarm="relay.stuck.main", level=3, seconds=30, text=WAITING + r"preparing its statements: function ratchet.relay_beat.* does not exist", remedy=OURS)
+@hindrance(alarm="level.1", level=0, seconds=30, text=r"database main: schema ratchet is incomplete: there is no function relay_beat, .*", remedy=r".*migrate.*")
 def function_is_dropped(make):
     postgres, daemon = serving(make)
     before = postgres.sql("select pg_get_functiondef('ratchet.relay_beat'::regproc)")
     postgres.sql("drop function ratchet.relay_beat")
     postgres.sql("select pg_terminate_backend(pid) from ratchet.relay")
-    post(daemon, "waits")
     yield daemon
     postgres.sql(before)
     postgres.sql("grant execute on function ratchet.relay_beat to ratchet_run")
@@ -196,6 +193,80 @@ def paused_on_another_instance(make):
     yield standby
     assert leader.metric("ratchet_alarms", id="relay.stuck.main") in (None, 0)
     leader.ctl("relay", "resume")
+
+
+# ---- a topic that only an SQL writer named ---------------------------------------------------------------------------
+
+
+def emit(postgres, topic, key, many=1):
+    """As an SQL writer does, in one transaction."""
+    postgres.sql(f"select count(ratchet.emit('{topic}', {key}, 'x')) from generate_series(1, {many})")
+
+
+def dead(postgres):
+    return postgres.sql("select coalesce(string_agg(distinct topic, ' '), ''), count(*) from ratchet.dead_letter")
+
+
+def never_fell(daemon):
+    return daemon.metric("ratchet_level_transitions_total", to="1") == 1
+
+
+def discard(postgres):
+    postgres.sql("select ratchet.dead_discard(array(select id from ratchet.dead_letter))")
+
+
+@hindrance(alarm="dead-letters.main", level=3, seconds=40, text=r"\d+ events could not be published, the latest: topic \"lost\": partition 0 has no leader",
+           remedy=r".*ratchet\.dead_letter.*")
+def topic_without_leader(make):
+    """Its second partition, and every other topic, goes on; its records after the first wait for nothing, until it has a leader."""
+    from confluent_kafka.admin import NewTopic
+    cluster = make(Cluster, brokers=2, controllers=1, **{"broker.session.timeout.ms": 3000, "broker.heartbeat.interval.ms": 500}).start()
+    admin = cluster.admin()
+    topics = [NewTopic("orders", 1, replica_assignment=[[1]]), NewTopic("lost", 2, replica_assignment=[[2], [1]])]
+    for future in admin.create_topics(topics, operation_timeout=30).values():
+        future.result(60)
+    wait_for("leaders", lambda: cluster.partitions("lost").get(0, (-1,))[0] == 2 and cluster.partitions("orders").get(0, (-1,))[0] == 1)
+    postgres = prepared(make(Postgres).start())
+    daemon = migrated(make(Daemon, postgres.dsn("app"), cluster.node(1).bootstrap), postgres).start().wait_level(3)
+    cluster.node(2).kill()
+    wait_for("no leader", lambda: cluster.partitions("lost").get(0, (0,))[0] == -1)
+    # murmur2: "b" goes to partition 0 of 2, "d" to 1.
+    emit(postgres, "lost", "'b'")
+    yield daemon
+    emit(postgres, "lost", "'b'", 300)
+    emit(postgres, "lost", "'d'", 5)
+    post(daemon, "goes on")
+    wait_for("all the same ones, at once", lambda: dead(postgres) == "lost|301", 20)
+    wait_for("the others published", lambda: postgres.sql("select unpublished_rows from ratchet.outbox_stats()") == "0")
+    assert never_fell(daemon)
+    cluster.node(2).launch()
+    wait_for("a leader", lambda: cluster.partitions("lost").get(0, (-1,))[0] == 2, 90)
+    wait_for("it is heard of", lambda: emit(postgres, "lost", "'b'") or "a topic takes records again" in daemon.log_text())
+    assert never_fell(daemon)
+    discard(postgres)
+
+
+@hindrance(alarm="dead-letters.main", level=3, seconds=40, text=r"5 events could not be published, the latest: topic \"orders\": the headers are not a JSON object", remedy=r".*ratchet\.dead_letter.*")
+def topics_that_are_none(make):
+    """Unknown, no name, not allowed, deleted while it was written to."""
+    kafka = make(SecuredKafka).start(topics=["orders", "secret", "short-lived"])
+    kafka.rights("--add", "Write", "Describe", "DescribeConfigs")
+    kafka.rights("--add", "Write", "Describe", topic="short-lived")
+    postgres = prepared(make(Postgres).start())
+    daemon = migrated(make(Daemon, postgres.dsn("app"), "", broker=kafka.sasl()), postgres).start().wait_level(3)
+    emit(postgres, "short-lived", "'k'")
+    wait_for("published", lambda: postgres.sql("select unpublished_rows from ratchet.outbox_stats()") == "0")
+    admin = kafka.admin()  # must outlive its futures
+    for future in admin.delete_topics(["short-lived"], operation_timeout=30).values():
+        future.result(60)
+    for topic in ("unknown", "not a name/", "secret", "short-lived"):
+        emit(postgres, topic, "'k'")
+    post(daemon, "goes on")
+    postgres.sql("select ratchet.emit('orders', 'k', 'x', '[1]')")
+    yield daemon
+    assert dead(postgres) == "not a name/ orders secret short-lived unknown|5"
+    assert never_fell(daemon)
+    discard(postgres)
 
 
 def test_everything_in_kafka_that_makes_no_progress_is_alarmed(make):

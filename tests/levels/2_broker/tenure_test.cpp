@@ -62,10 +62,24 @@ TEST_CASE("tenure: a refused record is buried only when it was alone") {
   auto alone = page_of(2);
   alone.rows.erase(alone.rows.begin());
   CHECK(tenure.settle(alone, 0, refused(0), true) == Sequel::bury);
-  tenure.buried(alone, kNow);
+  tenure.buried(alone.after, alone.rows.front().seq, kNow);
   CHECK_FALSE(tenure.careful());
   CHECK(tenure.done().snap_from == "2:2:");
   CHECK_FALSE(tenure.unsaved());
+}
+
+TEST_CASE("tenure: a record that was never sent is buried in mid-page, but only with everything before it home") {
+  Tenure tenure = begun();
+  const Window::Failure unsent{1, 5, "no leader", true};
+  CHECK(tenure.settle(page_of(3), 0, unsent, false) != Sequel::bury);
+  CHECK(tenure.done().snap_from == "1:1:");
+  const db::Page page = page_of(3);
+  CHECK(tenure.settle(page, 1, unsent, false) == Sequel::bury);
+  const db::Cursor past = db::cursor_after(tenure.done(), page, 2);
+  tenure.buried(past, page.rows[1].seq, kNow);
+  CHECK(tenure.done().last_seq == 11);
+  CHECK(tenure.settle(page, 3, std::nullopt, false) == Sequel::go_on);
+  CHECK(tenure.done().snap_from == "2:2:");
 }
 
 TEST_CASE("tenure: what the broker says decides between again, outage and poison") {

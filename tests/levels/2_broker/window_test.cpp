@@ -53,8 +53,28 @@ TEST_CASE("window: what comes back of an earlier page does not count") {
 TEST_CASE("window: a page of which nothing was sent is settled") {
   Window window;
   window.open(2);
-  window.failed(0, -186, "bad");
+  window.refused(0, -186, "bad");
   window.sent(0);
   CHECK(window.settled());
   CHECK(window.failure()->index == 0);
+}
+
+TEST_CASE("window: a record that was refused unsent and has gone another way counts as home") {
+  Window window;
+  window.open(3);
+  window.delivered({window.token(0), 0, ""}, false);
+  window.refused(1, 5, "no leader");
+  window.sent(1);
+  CHECK(window.settled());
+  REQUIRE(window.failure());
+  CHECK(window.failure()->unsent);
+  window.passed(1);
+  CHECK_FALSE(window.failure());
+  CHECK(window.acknowledged() == 2);
+  window.sent(3);
+  CHECK_FALSE(window.settled());
+  CHECK(window.missing(3) == std::vector<std::size_t>{2});
+  window.delivered({window.token(2), 0, ""}, false);
+  CHECK(window.settled());
+  CHECK(window.acknowledged() == 3);
 }
