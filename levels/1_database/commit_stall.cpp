@@ -8,10 +8,10 @@
 namespace ratchet::db {
 
 bool CommitStall::failed(const SqlError& error, TimePoint now) noexcept {
-  // Data that does not fit is its sender's matter, a race is over at once, and a loss is the pool's.
+  // Data that does not fit is its sender's matter, and a loss is the pool's.
   const std::string_view state = error.sqlstate;
   if (error.kind == SqlError::Kind::lost || state.starts_with("22") || state.starts_with("23")) return false;
-  if (blame(error) == Blame::race || blame(error) == Blame::key_in_flight) return false;
+  if (blame(error) == Blame::key_in_flight) return false;
   if (!since_) since_ = now;
   return now - *since_ >= kLong;
 }

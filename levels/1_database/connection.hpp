@@ -40,8 +40,12 @@ std::string_view kind_word(const SqlError& error) noexcept;
 // An answer to our own statement or to what our functions do, not to what a trigger of somebody else's does beneath them.
 bool is_ours(const SqlError& error) noexcept;
 
-// "at once" errors of a server that is not the one we want or not one any more: 57P02..57P04 of a loss, 25006 of ours.
+// "at once" errors of a server that is not the one we want or not one any more: 57P02..57P04 of a loss, 25006 of our
+// statement itself (deeper inside the next probe finds out whether it was true).
 bool server_is_gone(const SqlError& error) noexcept;
+
+// Our prepared statement is unknown to the session, which is therefore not the one it was prepared in.
+bool session_is_swapped(const SqlError& error) noexcept;
 
 // A result, rows of text values. Views are valid as long as this lives.
 class Rows {

@@ -8,13 +8,17 @@ namespace ratchet::db {
 namespace {
 
 // What may not be missing for long: the committers, the relay, and a connection for the probe.
-Pool::Parts with_needs(const PoolSettings& settings, const Database::Parts& parts) {
-  Pool::Parts pool = parts.pool;
-  if (settings.is_outbox()) pool.needed = std::min(settings.size, parts.committers + 2);
-  return pool;
+int needed(const PoolSettings& settings, const Database::Parts& parts) {
+  return settings.is_outbox() ? std::min(settings.size, parts.committers + 2) : 1;
+}
+
+Pool::Parts with_needs(Pool::Parts parts, int needed) {
+  parts.needed = needed;
+  return parts;
 }
 
 constexpr auto kRaise = std::chrono::seconds(5);
+constexpr auto kOneMore = std::chrono::seconds(1);  // for each connection that is needed beside the first
 constexpr ProbePlan kProbe{std::chrono::seconds(1), std::chrono::milliseconds(750), 2};
 
 }  // namespace
@@ -52,7 +56,8 @@ class Database::Held final : public HeldLevel {
 
 Database::Database(const PoolSettings& settings, Parts parts)
     : time_(parts.pool.time),
-      pool_(settings, with_needs(settings, parts)),
+      needed_(needed(settings, parts)),
+      pool_(settings, with_needs(parts.pool, needed_)),
       up_(parts.pool.metrics.gauge("ratchet_pool_up", "1 while the pool is connected", {{"pool", settings.name}})) {
   if (settings.is_outbox()) {
     commits_.emplace(GroupCommit::Parts{pool_, parts.pool.time, parts.pool.log, parts.pool.metrics, parts.queue_bytes,
@@ -60,7 +65,7 @@ Database::Database(const PoolSettings& settings, Parts parts)
   }
 }
 
-Duration Database::raise_patience() const noexcept { return kRaise; }
+Duration Database::raise_patience() const noexcept { return kRaise + (needed_ - 1) * kOneMore; }
 ProbePlan Database::probe_plan() const noexcept { return kProbe; }
 
 Result<std::unique_ptr<HeldLevel>> Database::raise(Patience& patience, Incarnation incarnation) {

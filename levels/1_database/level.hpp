@@ -41,6 +41,7 @@ class Database final : public Level {
   void up(bool connected) const noexcept { up_.set(connected ? 1 : 0); }
 
   const TimeSource& time_;
+  const int needed_;  // connections
   Pool pool_;
   std::optional<GroupCommit> commits_;
   Gauge up_;

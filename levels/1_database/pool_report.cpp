@@ -33,8 +33,7 @@ void Pool::Inside::report(const SqlError& error) {
     disk_full_ = true;
     parts_.alarms.set(disk_alarm_id(settings_.name), text, runbook(FaultKind::disk_full));
   }
-  const bool session_swapped = error.kind == SqlError::Kind::said && fault_kind(error) == FaultKind::pooler;
-  if (server_is_gone(error) || session_swapped) return broken(error);
+  if (server_is_gone(error) || session_is_swapped(error)) return broken(error);
   if (error.kind == SqlError::Kind::said && blame(error) == Blame::unclear) doubt_ = true;
 }
 

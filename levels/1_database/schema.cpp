@@ -148,6 +148,7 @@ Result<Nothing> verify_append(Connection& connection) {
   if (done) return Nothing{};
   const auto& error = done.error();
   if (error.kind == SqlError::Kind::said && blame(error) != Blame::unclear) return Nothing{};
+  if (error.kind == SqlError::Kind::lost) return fault(error);
   return fault(fault_kind(error), "ratchet.append does not work: " + error.text);
 }
 

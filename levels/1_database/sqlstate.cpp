@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 
 #include "levels/1_database/connection.hpp"
 
@@ -121,11 +122,25 @@ std::string_view kind_word(const SqlError& error) noexcept {
 }
 
 // Our functions name what they touch by the schema, and so does the server's context: in any language.
-bool is_ours(const SqlError& error) noexcept { return error.context.empty() || contains(error.context, "ratchet."); }
+bool is_ours(const SqlError& error) noexcept {
+  if (error.context.empty()) return true;
+  constexpr std::string_view kSchema = "ratchet.";
+  const std::string_view where = error.context;
+  for (auto at = where.find(kSchema); at != std::string_view::npos; at = where.find(kSchema, at + 1)) {
+    const char before = at == 0 ? ' ' : where[at - 1];
+    const bool in_a_name = std::isalnum(static_cast<unsigned char>(before)) != 0 || before == '_' || before == '$';
+    if (!in_a_name) return true;
+  }
+  return false;
+}
+
+bool session_is_swapped(const SqlError& error) noexcept {
+  return error.kind == SqlError::Kind::said && error.sqlstate == "26000" && error.context.empty();
+}
 
 bool server_is_gone(const SqlError& error) noexcept {
   const std::string_view state = error.sqlstate;
-  if (error.kind == SqlError::Kind::said) return state == "25006" && is_ours(error);
+  if (error.kind == SqlError::Kind::said) return state == "25006" && error.context.empty();
   return state == "57P02" || state == "57P03" || state == "57P04";
 }
 

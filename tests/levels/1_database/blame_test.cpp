@@ -46,7 +46,11 @@ TEST_CASE("blame: what ends sessions is believed of none of the errors that do n
     CHECK(server_is_gone({SqlError::Kind::lost, state, "x"}));
   CHECK_FALSE(server_is_gone({SqlError::Kind::lost, "57P01", "x"}));
   CHECK_FALSE(server_is_gone({SqlError::Kind::said, "25006", "x", kTrigger}));
-  CHECK(server_is_gone({SqlError::Kind::said, "25006", "x", kOurs}));
+  CHECK_FALSE(server_is_gone({SqlError::Kind::said, "25006", "x", kOurs}));  // the next probe asks
+  CHECK(server_is_gone({SqlError::Kind::said, "25006", "x", ""}));
+  CHECK(session_is_swapped({SqlError::Kind::said, "26000", "x", ""}));
+  CHECK_FALSE(session_is_swapped({SqlError::Kind::said, "26000", "x", kOurs}));
+  CHECK_FALSE(is_ours({SqlError::Kind::said, "42501", "x", "PL/pgSQL function myratchet.audit() line 1 at RAISE"}));
 }
 
 TEST_CASE("blame: our own statement is asked again where its rights, its tables or its session may be gone") {
@@ -84,7 +88,6 @@ TEST_CASE("stall: only when everything failed for ten seconds, and not for what 
   CommitStall senders;
   for (const SqlError& error :
        {SqlError{SqlError::Kind::said, "22001", "x", kOurs}, SqlError{SqlError::Kind::said, "23505", "x", kTrigger},
-        SqlError{SqlError::Kind::said, "40001", "x", kOurs},
         SqlError{SqlError::Kind::said, "55P03", "x", "tuple (0,1) in relation \"idem_0\""},
         SqlError{SqlError::Kind::lost, "", "x"}}) {
     CHECK_FALSE(senders.failed(error, start));

@@ -80,11 +80,11 @@ std::string committer(World& world) {
 // A row whose payload is an SQLSTATE is raised with it, by a trigger.
 void raise_what_is_said(World& world, const std::string& how) {
   world.ask(
-      "create function public.audit() returns trigger language plpgsql as $$ begin "
+      "create schema myratchet; create function myratchet.audit() returns trigger language plpgsql as $$ begin "
       "if length(new.payload) = 5 then " +
       how +
       " end if; return new; end $$;"
-      "create trigger audit before insert on ratchet.outbox for each row execute function public.audit()");
+      "create trigger audit before insert on ratchet.outbox for each row execute function myratchet.audit()");
 }
 
 const std::vector<std::string> kStates{"08000", "08006", "25006", "26000", "28000", "28P01", "3D000", "3F000",

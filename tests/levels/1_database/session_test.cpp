@@ -135,7 +135,7 @@ TEST_CASE("session: no default of the role changes what our statements do") {
     if (!asker->exec("alter role app set " + name + " = " + quoted)) continue;
     const auto what = wrong_with(server, ++n);
     if (!what.empty()) wrong += name + " = " + value + ": " + what + "\n";
-    server.ask("alter role app reset " + name + "; truncate ratchet.idem_0, ratchet.idem_1, ratchet.idem_2");
+    server.ask("alter role app reset all; truncate ratchet.idem_0, ratchet.idem_1, ratchet.idem_2");
     if (!what.empty()) server.ask("truncate ratchet.outbox; update ratchet.relay set lease_until = '-infinity'");
     ++tried;
   }
