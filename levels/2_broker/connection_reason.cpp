@@ -1,18 +1,33 @@
 #include "levels/2_broker/connection_reason.hpp"
 
 #include <algorithm>
+#include <charconv>
+#include <utility>
 
 #include "levels/2_broker/verdict.hpp"
 
 namespace ratchet::kafka {
 
-std::string short_reason(std::string_view text) {
-  std::string_view where;
+namespace {
+
+std::optional<int> node_of(std::string_view text) {
+  int id = 0;
+  const auto [end, wrong] = std::from_chars(text.data(), text.data() + text.size(), id);
+  if (wrong != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return id;
+}
+
+}  // namespace
+
+Told read_reason(std::string_view text) {
+  Told told;
   if (auto scheme = text.find("://"); scheme != std::string_view::npos && scheme < text.find(' ')) {
     text.remove_prefix(scheme + 3);
   }
   if (auto colon = text.find(": "); colon != std::string_view::npos) {
-    where = text.substr(0, std::min(colon, text.find('/')));
+    const auto slash = std::min(colon, text.find('/'));
+    told.where = text.substr(0, slash);
+    if (slash < colon) told.node = node_of(text.substr(slash + 1, colon - slash - 1));
     text.remove_prefix(colon + 2);
   }
   if (auto failed = text.find(" failed: "); failed != std::string_view::npos) text.remove_prefix(failed + 9);
@@ -21,7 +36,13 @@ std::string short_reason(std::string_view text) {
   if (reason.size() > 1 && reason[0] >= 'A' && reason[0] <= 'Z' && reason[1] >= 'a') {
     reason[0] = static_cast<char>(reason[0] - 'A' + 'a');
   }
-  return where.empty() ? reason : std::string(where) + ": " + reason;
+  told.reason = std::move(reason);
+  return told;
+}
+
+std::string short_reason(std::string_view text) {
+  Told told = read_reason(text);
+  return told.where.empty() ? told.reason : told.where + ": " + told.reason;
 }
 
 FaultKind ConnectionReason::kind() const noexcept {

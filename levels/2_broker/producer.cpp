@@ -16,6 +16,7 @@ namespace {
 constexpr int kPollMs = 200;  // only as long as nothing wakes it
 constexpr int kSendMs = 50;   // between two looks at whether to stop, while something is in flight
 constexpr std::size_t kTopicHandles = 1024;
+constexpr std::size_t kNodes = 1024;  // brokers of a cluster whose trouble is remembered
 
 // librdkafka takes a null pointer for "none", so empty bytes need one that is not.
 void put(rd_kafka_vu_t& slot, rd_kafka_vtype_t what, const std::optional<std::string_view>& bytes) noexcept {
@@ -69,9 +70,11 @@ std::optional<Fault> Producer::Inside::start(const BrokerSettings& settings) {
   rd_kafka_conf_set_opaque(conf.get(), this);
   rd_kafka_conf_set_dr_msg_cb(conf.get(), delivery_callback);
   rd_kafka_conf_set_error_cb(conf.get(), error_callback);
+  rd_kafka_conf_set_throttle_cb(conf.get(), throttle_callback);
   rd_kafka_conf_set_log_cb(conf.get(), log_callback);
   batch_records_ = configured(conf.get(), "batch.num.messages");
   batch_bytes_ = configured(conf.get(), "batch.size");
+  most_bytes_ = batch_bytes_;
   std::array<char, 512> why{};
   kafka_ = rd_kafka_new(RD_KAFKA_PRODUCER, conf.get(), why.data(), why.size());
   if (kafka_ == nullptr) {  // it starts threads of its own
@@ -149,7 +152,10 @@ bool Producer::Inside::produce(const Record& record, std::uint64_t token) {
       code = hand_over(kafka_, to, record, headers, opaque);
     }
   }
-  if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
+  if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    wave_bytes_.fetch_add(Producer::weight(record), std::memory_order_relaxed);
+    return true;
+  }
   if (headers != nullptr) rd_kafka_headers_destroy(headers);
   if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
     in_flight_.end(stamp);
@@ -168,10 +174,13 @@ void Producer::Inside::deliver(void* opaque, int code, std::string_view text) {
     std::lock_guard lock(mutex_);
     refused_ = true;
   }
+  if (is_about_size(code) && !refused_a_size_.exchange(true) && parts_.doubt) parts_.doubt();
   std::lock_guard lock(sink_mutex_);
   bool last = in_flight_.end(static_cast<InFlight::Stamp>(packed & 0xffff));
   if (sink_ != nullptr) sink_->delivered({packed >> 16, code, std::string(text)});
-  if (last) all_home_.notify_all();
+  const bool first = code == RD_KAFKA_RESP_ERR_NO_ERROR && !std::exchange(acknowledged_, true);
+  if (last) home_at_ = parts_.time.now();
+  if (first || last) all_home_.notify_all();
 }
 
 void Producer::Inside::delivery_callback(rd_kafka_t*, const rd_kafka_message_t* message, void* self) {
@@ -210,13 +219,59 @@ void Producer::Inside::on_error(int code, std::string_view text) {
     parts_.faults.report(dead);
     return;
   }
-  parts_.log.info("broker: connection trouble", {{"reason", short_reason(text)}});
+  const std::string reason = short_reason(text);
+  parts_.log.info("broker: connection trouble", {{"reason", reason}});
   if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {  // a sum of what was already said, and often too early
     if (parts_.doubt) parts_.doubt();
     return;
   }
   std::lock_guard lock(mutex_);
-  reason_ = ConnectionReason{code, short_reason(text)};
+  reason_ = ConnectionReason{code, reason};
+  const Told told = read_reason(text);
+  if (told.node) {
+    std::lock_guard quota(quota_mutex_);
+    quota_.connection_lost(*told.node);
+  }
+  if (told.node && (node_reasons_.size() < kNodes || node_reasons_.count(*told.node) != 0)) {
+    node_reasons_[*told.node] = {{code, told.reason}, parts_.time.now()};
+  }
+}
+
+// ---- quota -------------------------------------------------------------------------------------------------------
+
+void Producer::Inside::throttle_callback(rd_kafka_t*, const char* /*name*/, std::int32_t node, int ms, void* self) {
+  static_cast<Inside*>(self)->on_throttle(node, milliseconds(ms));
+}
+
+void Producer::Inside::on_throttle(int node, milliseconds wait) {
+  parts_.log.debug("broker: held back by a quota",
+                   {{"broker", std::to_string(node)}, {"ms", std::to_string(wait.count())}});
+  std::lock_guard lock(quota_mutex_);
+  quota_.held_back(node, wait, parts_.time.now());
+}
+
+void Producer::Inside::weigh_wave() {
+  const std::size_t bytes = wave_bytes_.exchange(0);
+  if (bytes == 0) return;
+  TimePoint home;
+  {
+    std::lock_guard lock(sink_mutex_);
+    home = home_at_;
+  }
+  const Duration took = home - TimePoint(Duration(sent_at_));
+  std::lock_guard lock(quota_mutex_);
+  quota_.wave(bytes, std::max(Duration::zero(), took), home);
+  granted_ = quota_.most_bytes();
+}
+
+bool Producer::Inside::acknowledges(Patience& patience) {
+  std::unique_lock lock(sink_mutex_);
+  while (!acknowledged_) {
+    const TimePoint now = parts_.time.now();
+    if (patience.over(now)) return false;
+    all_home_.wait_until(lock, patience.nap(now));
+  }
+  return true;
 }
 
 void Producer::Inside::log_callback(const rd_kafka_t* kafka, int level, const char* facility, const char* text) {
@@ -256,6 +311,21 @@ Producer::Producer(std::unique_ptr<Inside> inside) : inside_(std::move(inside)) 
 Producer::~Producer() { inside_->set_sink(nullptr); }
 void Producer::set_sink(DeliverySink* sink) noexcept { inside_->set_sink(sink); }
 bool Producer::fits(std::size_t records, std::size_t weight) const noexcept { return inside_->fits(records, weight); }
+void Producer::bound_batches(std::size_t bytes) noexcept { inside_->bound_batches(bytes); }
+bool Producer::refused_a_size() const noexcept { return inside_->refused_a_size(); }
+void Producer::forget_refused_size() noexcept { inside_->forget_refused_size(); }
+TimePoint Producer::quiet_until() const {
+  return inside_->ask_quota([](const Quota& quota, TimePoint) { return quota.until(); });
+}
+bool Producer::deaf() const {
+  return inside_->ask_quota([](const Quota& quota, TimePoint now) { return quota.deaf(now); });
+}
+std::optional<Quota::Said> Producer::quota() const {
+  return inside_->ask_quota([](const Quota& quota, TimePoint now) { return quota.said(now); });
+}
+std::size_t Producer::granted() const { return inside_->granted(); }
+bool Producer::acknowledges(Patience& patience) { return inside_->acknowledges(patience); }
+std::optional<std::string> Producer::overasked() const { return inside_->overasked(); }
 std::size_t Producer::weight(const Record& record) noexcept {
   constexpr std::size_t kRecord = 64;  // of the record itself, and its share of the batch's frame
   constexpr std::size_t kHeader = 10;  // two lengths
@@ -275,8 +345,13 @@ std::optional<TimePoint> Producer::oldest_in_flight() const noexcept {
 }
 std::optional<Fault> Producer::check_topics(const std::vector<std::string>& topics, Patience& patience,
                                             const MinReplicas& replicas) {
-  return inside_->check_topics(topics, patience, replicas);
+  return inside_->check(topics, patience, replicas, false);
 }
+std::optional<Fault> Producer::check_leaders(const std::vector<std::string>& topics, Patience& patience,
+                                             const MinReplicas& replicas) {
+  return inside_->check(topics, patience, replicas, true);
+}
+std::optional<Fault> Producer::ask_leaders(Patience& patience) { return inside_->ask_leaders(patience); }
 int Producer::known_brokers() const noexcept { return inside_->known_brokers(); }
 Result<std::map<std::string, TopicTrouble>> Producer::troubles(const std::vector<std::string>& topics) {
   return inside_->troubles(topics);

@@ -23,6 +23,7 @@
 #include "levels/0_baseline/alarm_board.hpp"
 #include "levels/0_baseline/log.hpp"
 #include "levels/0_baseline/metrics.hpp"
+#include "levels/2_broker/quota.hpp"
 #include "levels/2_broker/reaper.hpp"
 #include "levels/core/level.hpp"
 
@@ -43,7 +44,7 @@ struct Delivery {
 
 // What the broker's configuration says of a topic. 0: not told.
 struct TopicLimits {
-  std::size_t record_bytes = 0;  // max.message.bytes, of a whole batch
+  std::size_t record_bytes = 0;  // the lesser of max.message.bytes and segment.bytes, of a whole batch
   int min_replicas = 0;          // min.insync.replicas
   bool operator==(const TopicLimits&) const = default;
 };
@@ -76,7 +77,8 @@ class Producer {
     FaultSink& faults;
     std::shared_ptr<Reaper> reaper;
     std::string client_id = "ratchetd";  // "ratchetd-" + instance
-    // Something looks wrong (all brokers down), nothing is proven: whoever probes should do so now. The poll thread.
+    // Something looks wrong (all brokers down, a size refused), nothing is proven: whoever probes should do so now. The
+    // poll thread.
     std::function<void()> doubt = {};
   };
 
@@ -90,8 +92,10 @@ class Producer {
   void set_sink(DeliverySink* sink) noexcept;
 
   // Room for one more record in a wave of so many records that weigh so much (see `weight`): with it the wave is still
-  // one batch of each partition.
+  // one batch of each partition, and no more than a quota grants in half a second.
   bool fits(std::size_t records, std::size_t weight) const noexcept;
+  // From now on a batch holds at most so many bytes (never more than batch.size). Any thread.
+  void bound_batches(std::size_t bytes) noexcept;
   static std::size_t weight(const Record& record) noexcept;  // bytes in a batch, rounded up
 
   // Copies the record. False: the local queue is full, send and try again after some deliveries. Any thread.
@@ -105,11 +109,32 @@ class Producer {
   // When the oldest record not yet acknowledged was produced, exact to 100 ms.
   std::optional<TimePoint> oldest_in_flight() const noexcept;
 
+  // What a quota grants. Nothing should be produced before `quiet_until`: it would wait unread, and its age before that
+  // time is no loss. While `deaf`, Kafka may be silent although all is well. Any thread.
+  TimePoint quiet_until() const;
+  bool deaf() const;
+  std::optional<Quota::Said> quota() const;
+  std::size_t granted() const;  // bytes of a wave
+
+  // Kafka has acknowledged a record of this producer. False: patience ended first.
+  bool acknowledges(Patience& patience);
+
   // Metadata with leaders for each topic; empty: all well. Never creates a topic. Tries again, a second at a time,
   // until patience ends, unless the answer is one that more tries do not change.
   // A partition with fewer in-sync replicas than `replicas` says for its topic takes no record of ours: a Fault, too.
+  // Where it has fewer replicas at all, they need only all be in sync: Kafka from 3.7 on takes records then, before it
+  // refuses them, and which it is shows when one is sent (see `overasked`).
   std::optional<Fault> check_topics(const std::vector<std::string>& topics, Patience& patience,
                                     const MinReplicas& replicas = {});
+  // The same, and each partition's leader must have answered for itself: metadata comes from any broker and names
+  // leaders that nobody here may be able to reach.
+  std::optional<Fault> check_leaders(const std::vector<std::string>& topics, Patience& patience,
+                                     const MinReplicas& replicas = {});
+  // Asks the leaders that the latest check named, all at once, one question each; a refusal is an answer, too. A Fault
+  // names one that is silent, its advertised address, and why its connection failed. Takes no longer than patience.
+  std::optional<Fault> ask_leaders(Patience& patience);
+  // In the latest check with `replicas`: a topic with fewer replicas than its min.insync.replicas, for people.
+  std::optional<std::string> overasked() const;
   // In the latest metadata.
   int known_brokers() const noexcept;
   // Was this topic in the latest check_topics? Any thread.
@@ -118,6 +143,9 @@ class Producer {
   Result<std::map<std::string, TopicTrouble>> troubles(const std::vector<std::string>& topics);
   // By topic (DescribeConfigs); empty where the broker does not tell.
   std::map<std::string, TopicLimits> topic_limits(const std::vector<std::string>& topics, Patience& patience);
+  // Since it was forgotten, Kafka has refused a record or a batch for its size; `doubt` was called, too. Any thread.
+  bool refused_a_size() const noexcept;
+  void forget_refused_size() noexcept;
 
  private:
   class Inside;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <set>
 
 #include "levels/2_broker/producer_inside.hpp"
 #include "levels/2_broker/verdict.hpp"
@@ -12,11 +13,26 @@ using namespace std::chrono_literals;
 
 constexpr auto kTry = 1000ms;     // one metadata request
 constexpr auto kBetween = 100ms;  // least time between two of them
+constexpr auto kEach = 200ms;     // for one leader to answer, when one of several has not
+// librdkafka tells the same trouble of a connection again only after so long.
+constexpr auto kReasonHolds = 40s;
 
 // Answers that trying again within a few seconds does not change.
 bool final_answer(FaultKind kind) noexcept {
   return kind == FaultKind::authentication || kind == FaultKind::authorisation || kind == FaultKind::tls ||
          kind == FaultKind::broker_fatal;
+}
+
+// What a broker itself has answered. librdkafka's own errors are below -100; those that only say that it does not know
+// the partition (the metadata's business) are no silence either.
+bool is_answer(int code) noexcept {
+  return code > -100 || code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
+}
+
+std::string overasked_text(const char* topic, const rd_kafka_metadata_partition_t& partition, int wanted) {
+  return std::string("topic \"") + topic + "\" has " + std::to_string(partition.replica_cnt) +
+         (partition.replica_cnt == 1 ? " replica" : " replicas") + ", but its min.insync.replicas is " +
+         std::to_string(wanted);
 }
 
 TopicLimits limits_in(const rd_kafka_ConfigResource_t& resource) {
@@ -27,7 +43,10 @@ TopicLimits limits_in(const rd_kafka_ConfigResource_t& resource) {
     std::string_view name = rd_kafka_ConfigEntry_name(configs[e]);
     const char* value = rd_kafka_ConfigEntry_value(configs[e]);
     if (value == nullptr) continue;
-    if (name == "max.message.bytes") limits.record_bytes = std::strtoul(value, nullptr, 10);
+    if (name == "max.message.bytes" || name == "segment.bytes") {
+      const std::size_t bytes = std::strtoul(value, nullptr, 10);
+      limits.record_bytes = limits.record_bytes == 0 ? bytes : std::min(limits.record_bytes, bytes);
+    }
     if (name == "min.insync.replicas") limits.min_replicas = static_cast<int>(std::strtol(value, nullptr, 10));
   }
   return limits;
@@ -37,6 +56,7 @@ TopicLimits limits_in(const rd_kafka_ConfigResource_t& resource) {
 
 std::optional<Fault> Producer::Inside::look_at(const std::vector<std::string>& topics,
                                                const rd_kafka_metadata_t& metadata, const MinReplicas& replicas) {
+  overasked_.reset();
   std::map<std::string_view, const rd_kafka_metadata_topic_t*> told;
   for (int i = 0; i < metadata.topic_cnt; ++i)
     told[metadata.topics[i].topic] = &metadata.topics[i];
@@ -58,15 +78,18 @@ std::optional<Fault> Producer::Inside::look_at(const std::vector<std::string>& t
 }
 
 std::optional<Fault> Producer::Inside::look_at(const rd_kafka_metadata_topic_t& topic, const MinReplicas& replicas) {
-  auto least = replicas.find(topic.topic);
+  const auto found = replicas.find(topic.topic);
+  const int wanted = found == replicas.end() ? 0 : found->second;
   for (int p = 0; p < topic.partition_cnt; ++p) {
     const rd_kafka_metadata_partition_t& partition = topic.partitions[p];
     std::string where = "topic \"" + std::string(topic.topic) + "\": partition " + std::to_string(partition.id);
     if (partition.leader < 0)
       return fault(FaultKind::not_enough_replicas, where + " has no leader: are its brokers up?");
-    if (least == replicas.end() || partition.isr_cnt >= least->second) continue;
+    if (partition.replica_cnt < wanted && !overasked_) overasked_ = overasked_text(topic.topic, partition, wanted);
+    if (partition.isr_cnt >= std::min(wanted, partition.replica_cnt)) continue;
     return fault(FaultKind::not_enough_replicas,
-                 where + " has " + std::to_string(partition.isr_cnt) + " of the " + std::to_string(least->second) +
+                 where + " has " + std::to_string(partition.isr_cnt) + " of the " +
+                     std::to_string(std::min(wanted, partition.replica_cnt)) +
                      " in-sync replicas it needs (min.insync.replicas): are all brokers up?");
   }
   return std::nullopt;
@@ -89,14 +112,15 @@ std::optional<Fault> Producer::Inside::ask_once(const std::vector<std::string>& 
   if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
     reason_.reset();
     known_brokers_ = metadata->broker_cnt;
+    learn_leaders(topics, *metadata);
     return look_at(topics, *metadata, replicas);
   }
   if (reason_) return fault(reason_->kind(), reason_->text);
   return fault(FaultKind::timed_out, "no answer within " + std::to_string(ms) + " ms");
 }
 
-std::optional<Fault> Producer::Inside::check_topics(const std::vector<std::string>& topics, Patience& patience,
-                                                    const MinReplicas& replicas) {
+std::optional<Fault> Producer::Inside::check(const std::vector<std::string>& topics, Patience& patience,
+                                             const MinReplicas& replicas, bool leaders) {
   {
     std::lock_guard lock(mutex_);
     required_ = topics;
@@ -104,12 +128,93 @@ std::optional<Fault> Producer::Inside::check_topics(const std::vector<std::strin
   std::optional<Fault> last;
   for (;;) {
     TimePoint begun = parts_.time.now();
+    if (last && patience.left(begun) < kBetween) return last;  // no answer in no time would hide what is known
     last = ask_once(topics, std::min<Duration>(kTry, patience.left(begun)), replicas);
+    if (!last && leaders) last = ask_leaders(patience);
     if (!last || last->kind == FaultKind::topic_missing || final_answer(last->kind)) return last;
     if (patience.over(parts_.time.now())) return last;
     // An answer that came at once (no leader yet) is not asked for again at once.
     pause(std::min(begun + kBetween, patience.deadline()));
   }
+}
+
+// ---- leaders -----------------------------------------------------------------------------------------------------
+
+void Producer::Inside::learn_leaders(const std::vector<std::string>& topics, const rd_kafka_metadata_t& metadata) {
+  std::map<int, std::string> addresses;
+  for (int b = 0; b < metadata.broker_cnt; ++b) {
+    const rd_kafka_metadata_broker_t& broker = metadata.brokers[b];
+    addresses[broker.id] = std::string(broker.host) + ":" + std::to_string(broker.port);
+  }
+  leaders_.clear();
+  const std::set<std::string_view> wanted(topics.begin(), topics.end());
+  std::set<int> seen;
+  for (int t = 0; t < metadata.topic_cnt; ++t) {
+    const rd_kafka_metadata_topic_t& topic = metadata.topics[t];
+    if (wanted.count(topic.topic) == 0) continue;
+    for (int p = 0; p < topic.partition_cnt; ++p) {
+      const rd_kafka_metadata_partition_t& partition = topic.partitions[p];
+      if (partition.leader < 0 || !seen.insert(partition.leader).second) continue;
+      leaders_.push_back({partition.leader, addresses[partition.leader], topic.topic, partition.id});
+    }
+  }
+}
+
+// ListOffsets goes to the leader itself, to each its own at the same time. The first error, 0: all have answered.
+int Producer::Inside::ask(const std::vector<Leader>& leaders, Duration most) {
+  Offsets asked(rd_kafka_topic_partition_list_new(static_cast<int>(leaders.size())));
+  for (const Leader& leader : leaders) {
+    rd_kafka_topic_partition_list_add(asked.get(), leader.topic.c_str(), leader.partition)->offset =
+        RD_KAFKA_OFFSET_END;
+  }
+  const auto ms = std::max<milliseconds::rep>(1, std::chrono::duration_cast<milliseconds>(most).count());
+  return rd_kafka_offsets_for_times(kafka_, asked.get(), static_cast<int>(ms));
+}
+
+std::optional<Producer::Inside::NodeReason> Producer::Inside::reason_of(const Leader& leader) const {
+  std::lock_guard lock(mutex_);
+  auto found = node_reasons_.find(leader.id);
+  if (found == node_reasons_.end() || parts_.time.now() - found->second.at > kReasonHolds) return std::nullopt;
+  return found->second;
+}
+
+Fault Producer::Inside::silent(const Leader& leader, int code, Duration waited) const {
+  FaultKind kind = FaultKind::leader_unreachable;
+  std::string why = rd_kafka_err2str(static_cast<rd_kafka_resp_err_t>(code));
+  if (code == RD_KAFKA_RESP_ERR__TIMED_OUT) {
+    why = "no answer within " + std::to_string(std::chrono::duration_cast<milliseconds>(waited).count()) + " ms";
+  }
+  if (auto reason = reason_of(leader)) {
+    why = reason->why.text;
+    if (final_answer(reason->why.kind())) kind = reason->why.kind();
+  }
+  return fault(kind, "broker " + std::to_string(leader.id) + " leads topic \"" + leader.topic +
+                         "\", but cannot be reached at " + leader.advertised +
+                         ", the address it advertises: " + std::move(why));
+}
+
+std::optional<Fault> Producer::Inside::ask_leaders(Patience& patience) {
+  std::vector<Leader> leaders;
+  {
+    std::lock_guard lock(mutex_);
+    leaders = leaders_;
+  }
+  if (leaders.empty()) return std::nullopt;
+  const bool alone = leaders.size() == 1;
+  const Duration all = patience.left(parts_.time.now());
+  const Duration most = std::min<Duration>(kTry, alone ? all : all * 6 / 10);
+  const int code = ask(leaders, most);
+  if (code == RD_KAFKA_RESP_ERR_NO_ERROR || (alone && is_answer(code))) return std::nullopt;
+  if (alone) return silent(leaders.front(), code, most);
+  // Which of them is it? The ones whose connections are known to have failed first.
+  std::stable_partition(leaders.begin(), leaders.end(),
+                        [this](const Leader& one) { return reason_of(one).has_value(); });
+  for (const Leader& leader : leaders) {
+    const Duration left = std::min<Duration>(kEach, patience.left(parts_.time.now()));
+    if (left <= Duration::zero()) return silent(leader, code, most);
+    if (const int answer = ask({leader}, left); !is_answer(answer)) return silent(leader, answer, left);
+  }
+  return std::nullopt;  // it was slow, and has answered now
 }
 
 void Producer::Inside::pause(TimePoint until) {

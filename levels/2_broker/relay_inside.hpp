@@ -130,6 +130,7 @@ class Session {
   Step lend_a_look();
   Step publish(const db::Page& page);
   Step wave(const db::Page& page, std::size_t& sent);
+  Step wait_granted();
   Step produce(const db::Page& page, std::size_t& sent);
   Step wait_home(const db::Page& page, std::size_t sent);
   Step settle(const db::Page& page);

@@ -63,7 +63,8 @@ void Session::gather(std::size_t rows) {
 
 int Session::page_rows() const noexcept {
   if (tenure_.careful()) return 1;
-  int fitting = row_bytes_ == 0 ? tuning_.page : static_cast<int>(kPageBytes / row_bytes_);
+  const std::size_t bytes = std::min(kPageBytes, producer_->granted());
+  int fitting = row_bytes_ == 0 ? tuning_.page : static_cast<int>(bytes / row_bytes_);
   return std::clamp(std::min(fitting, grown_), 1, tuning_.page);
 }
 
@@ -103,6 +104,8 @@ Session::Step Session::publish(const db::Page& page) {
 
 // As many as are one batch of each partition, sent and seen home.
 Session::Step Session::wave(const db::Page& page, std::size_t& sent) {
+  if (Step done = wait_granted(); done != Step::go_on) return done;
+  if (relay_.now() < producer_->quiet_until()) return Step::go_on;  // leaving: the rest stays in the outbox
   producer_->resume();
   Step done = produce(page, sent);
   producer_->send();
@@ -111,6 +114,16 @@ Session::Step Session::wave(const db::Page& page, std::size_t& sent) {
     relay_.window_.sent(sent);
   }
   return done == Step::go_on ? wait_home(page, sent) : done;
+}
+
+// What is sent while a quota holds us back would lie unread, and look lost.
+Session::Step Session::wait_granted() {
+  for (TimePoint until = producer_->quiet_until(); relay_.going() && relay_.now() < until;
+       until = producer_->quiet_until()) {
+    relay_.rest(std::min({until, relay_.now() + kAckLook, tenure_.beat_at()}));
+    if (Step done = keep_lease(); done != Step::go_on) return done;
+  }
+  return Step::go_on;
 }
 
 Session::Step Session::produce(const db::Page& page, std::size_t& sent) {
@@ -172,7 +185,8 @@ Session::Step Session::wait_home(const db::Page& page, std::size_t sent) {
 
 // A topic that no route requires is not the broker's fault: see whether it is at fault itself.
 Session::Blame Session::blame(const db::Page& page, std::size_t sent) {
-  const auto oldest = producer_->oldest_in_flight();
+  auto oldest = producer_->oldest_in_flight();
+  if (oldest) oldest = std::max(*oldest, producer_->quiet_until());
   const TimePoint now = relay_.now();
   if (!oldest || now - *oldest <= tuning_.unacknowledged || now < blame_at_) return Blame::nobody;
   std::vector<std::string> topics;

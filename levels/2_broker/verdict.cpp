@@ -107,6 +107,8 @@ bool is_purge(int code) noexcept { return code == -152 || code == -151; }
 
 bool is_about_topic(int code) noexcept { return code == -190 || code == -188 || code == 3 || code == 29; }
 
+bool is_about_size(int code) noexcept { return code == 10 || code == 18; }
+
 FaultKind fault_kind(int code) noexcept {
   switch (code) {
     case -195:  // _TRANSPORT

@@ -28,6 +28,9 @@ bool is_purge(int code) noexcept;
 // service down.
 bool is_about_topic(int code) noexcept;
 
+// True for codes that say that a record or its batch is larger than the topic takes.
+bool is_about_size(int code) noexcept;
+
 // The kind of fault an error of the connection or of a delivery stands for.
 FaultKind fault_kind(int code) noexcept;
 

@@ -40,6 +40,8 @@ std::string_view to_string(FaultKind kind) noexcept {
       return "topic_missing";
     case FaultKind::not_enough_replicas:
       return "not_enough_replicas";
+    case FaultKind::leader_unreachable:
+      return "leader_unreachable";
     case FaultKind::broker_fatal:
       return "broker_fatal";
     case FaultKind::address_in_use:
@@ -77,6 +79,7 @@ bool needs_a_person(FaultKind kind) noexcept {
     case FaultKind::connection_lost:
     case FaultKind::disk_full:
     case FaultKind::not_enough_replicas:
+    case FaultKind::leader_unreachable:
     case FaultKind::broker_fatal:
     case FaultKind::address_in_use:
     case FaultKind::out_of_files:

@@ -31,6 +31,7 @@ enum class FaultKind : std::uint8_t {
   disk_full,             // SQLSTATE 53100
   topic_missing,         // a required topic does not exist
   not_enough_replicas,   // a partition without a leader, or the broker will not take acks=all
+  leader_unreachable,    // a partition's leader does not answer where it says it is, while another broker does
   broker_fatal,          // librdkafka's FATAL: the producer must be made anew
   address_in_use,        // the port is taken
   out_of_files,          // EMFILE, ENFILE, ENOBUFS

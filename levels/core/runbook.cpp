@@ -50,6 +50,9 @@ constexpr std::array kRows{
     Row{FaultKind::not_enough_replicas,
         "Bring brokers back until every partition has a leader and min.insync.replicas in sync, or lower that "
         "setting."},
+    Row{FaultKind::leader_unreachable,
+        "Kafka answers, but that broker cannot be reached where its advertised.listeners says it is: correct that "
+        "setting, or let this machine resolve and reach the name (DNS, firewall)."},
     Row{FaultKind::broker_fatal,
         "A new producer is made by itself; if this repeats, compare the brokers' logs and versions with the text."},
     Row{FaultKind::address_in_use, "Find who holds the port (ss -ltnp) and stop it, or change service.listen."},

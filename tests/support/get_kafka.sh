@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Apache Kafka's jars for the tests, fetched once with Maven into the cache: pinned by version, checked by Maven.
-# Prints the folder. Safe to call from several tests at once.
+# Apache Kafka's jars for the tests, fetched once with Maven into the cache: pinned by version (RATCHET_KAFKA picks
+# another one), checked by Maven. Prints the folder. Safe to call from several tests at once.
 set -euo pipefail
-version=3.9.1
+version="${RATCHET_KAFKA:-3.9.1}"
 slf4j=1.7.36
 home="${XDG_CACHE_HOME:-$HOME/.cache}/ratchetd-tests/kafka-$version"
 

@@ -169,7 +169,7 @@ class Standby(Postgres):
         self.run("pg_ctl", "promote", "-w", "-D", self.data)
 
 
-KAFKA_VERSION = "3.9.1"
+KAFKA_VERSION = os.environ.get("RATCHET_KAFKA", "3.9.1")  # get_kafka.sh reads it, too
 
 
 def kafka_jars():

@@ -1,12 +1,14 @@
 """What Kafka, and the way to it, can do to stop progress, and what the operator is told (see hindrances.py)."""
+import json
 import subprocess
 from contextlib import contextmanager
 
 from conftest import migrated, prepared
 from hindrances import alarms, judge_all, table
+from load import Load, judge
 
 from tests.support.kafka_cluster import Cluster, SecuredKafka
-from tests.support.servers import Daemon, EmbeddedBroker, Postgres, wait_for
+from tests.support.servers import KAFKA_VERSION, Daemon, EmbeddedBroker, Kafka, Postgres, listens, wait_for
 
 ROWS, hindrance = table()
 LOCK_HOLDER = r"backend \d+, user postgres, psql"
@@ -267,6 +269,156 @@ def topics_that_are_none(make):
     assert dead(postgres) == "not a name/ orders secret short-lived unknown|5"
     assert never_fell(daemon)
     discard(postgres)
+
+
+def daemon_on(make, kafka, **changes):
+    postgres = prepared(make(Postgres).start())
+    bootstrap = getattr(kafka, "endpoints", [kafka.bootstrap])
+    return migrated(make(Daemon, postgres.dsn("app"), "", broker={"bootstrap": bootstrap}, **changes), postgres)
+
+
+# ---- leaders that cannot be reached ----------------------------------------------------------------------------------
+
+def advertise(broker, address):
+    """The broker starts again, and says that it is at `address`."""
+    if broker.process and broker.process.poll() is None:
+        broker.kill()
+    line = next(x for x in broker.config.read_text().splitlines() if x.startswith("advertised.listeners="))
+    broker.config.write_text(broker.config.read_text().replace(line, f"advertised.listeners=PLAINTEXT://{address}"))
+    broker.launch()
+    wait_for("the broker listens", lambda: listens(broker.port), 120)
+
+
+def silent(broker, address, why):
+    return rf'(broker: )?broker {broker} leads topic "orders", but cannot be reached at {address}, the address it advertises: {why}'
+
+
+@hindrance(alarm="level.2", level=1, seconds=30, text=silent(1, r"kafka-7\.invalid:9092", "failed to resolve 'kafka-7.invalid:9092': .*"),
+           remedy=".*advertised.listeners.*")
+def a_name_that_nobody_knows_is_advertised(make):
+    kafka = make(Kafka).start(topics=["orders"])
+    advertise(kafka, "kafka-7.invalid:9092")
+    daemon = daemon_on(make, kafka).start()
+    yield daemon
+    advertise(kafka, kafka.bootstrap)
+    daemon.wait_level(3)
+
+
+@hindrance(alarm="level.2", level=1, seconds=30, text=silent(1, "127.0.0.1:1", "connect to ipv4#127.0.0.1:1 failed: connection refused|.*connection refused"),
+           remedy=".*advertised.listeners.*")
+def a_port_where_nobody_listens_is_advertised(make):
+    kafka = make(Kafka).start(topics=["orders"])
+    advertise(kafka, "127.0.0.1:1")
+    daemon = daemon_on(make, kafka).start()
+    yield daemon
+    advertise(kafka, kafka.bootstrap)
+    daemon.wait_level(3)
+
+
+@hindrance(alarm="broker.leader.main", level=None, seconds=30, text=silent(3, r"127\.0\.0\.1:\d+", ".+"), remedy=".*advertised.listeners.*")
+def one_leader_of_three_is_frozen_and_kafka_does_not_notice(make):
+    cluster = make(Cluster, controllers=1, **{"broker.session.timeout.ms": 90000})
+    cluster.replicas = 1  # of the topic: nobody else may lead its partitions
+    cluster.start(topics=["orders"])
+    daemon = daemon_on(make, cluster).start().wait_level(3)
+    cluster.node(3).freeze()
+    yield daemon
+    wait_for("level 2 is let go", lambda: daemon.held() == 1, 60)
+    cluster.node(3).thaw()
+    daemon.wait_level(3)
+
+
+# ---- quotas ----------------------------------------------------------------------------------------------------------
+
+def configure(kafka, entity, what):
+    kafka.java("kafka.admin.ConfigCommand", "--bootstrap-server", kafka.bootstrap, "--alter", *entity, *what)
+
+
+def published(daemon):
+    return daemon.metric("ratchet_relay_published_total") or 0
+
+
+def held_back(make, setting):
+    """Under a load that the quota does not grant, nothing falls, and what was taken is published once."""
+    kafka = make(Kafka).start(topics=["orders"])
+    configure(kafka, ["--entity-type", "clients", "--entity-default"], ["--add-config", setting])
+    daemon = daemon_on(make, kafka).start().wait_level(3)
+    load = Load(daemon.http_port, threads=4, pause_s=0.01).start()
+    try:
+        yield daemon
+        before = published(daemon)
+        wait_for("the relay goes on", lambda: published(daemon) >= before + 30, 60)
+        assert daemon.metric("ratchet_level_transitions_total", to="1") == 1, "a level fell"
+    finally:
+        load.stop()
+    configure(kafka, ["--entity-type", "clients", "--entity-default"], ["--delete-config", setting.split("=")[0]])
+    wait_for("all published", lambda: published(daemon) >= len(load.acknowledged), 90)
+    missing, inversions, duplicates = judge(kafka.consume("orders", lambda got: len(got) >= len(load.acknowledged)), load)
+    assert (missing, inversions, duplicates) == ([], 0, 0)
+    assert set(load.statuses) == {202}
+    assert daemon.metric("ratchet_level_transitions_total", to="1") == 1, "a level fell"
+
+
+QUOTA = r"a quota of Kafka holds us back \(client id ratchetd-test-1 or its user\): broker 1 lets us wait for up to \d+ ms, about \d+ bytes/s are granted"
+
+
+@hindrance(alarm="broker.quota.main", level=3, seconds=30, text=QUOTA, remedy=".*producer_byte_rate.*kafka-configs.*")
+def a_quota_of_bytes(make):
+    yield from held_back(make, "producer_byte_rate=30000")
+
+
+@hindrance(alarm="broker.quota.main", level=3, seconds=30, text=QUOTA, remedy=".*request_percentage.*kafka-configs.*")
+def a_quota_of_time(make):
+    yield from held_back(make, "request_percentage=1")
+
+
+# ---- replicas --------------------------------------------------------------------------------------------------------
+
+TAKES_FEWER_REPLICAS = tuple(int(n) for n in KAFKA_VERSION.split(".")[:2]) >= (3, 7)  # than min.insync.replicas asks for
+
+
+@hindrance(alarm="broker.replicas.main", level=3 if TAKES_FEWER_REPLICAS else 1, seconds=30, text='topic "orders" has 1 replica, but its min.insync.replicas is 2',
+           remedy=".*min.insync.replicas.*")
+def more_replicas_are_asked_for_than_there_are(make):
+    kafka = make(Kafka).start()
+    kafka.create_topic("orders", min_insync_replicas=2)
+    daemon = daemon_on(make, kafka).start().wait_level(3)
+    assert daemon.post("/events/orders", {"customer": "a", "number": 1})[0] == 202
+    if TAKES_FEWER_REPLICAS:
+        wait_for("published all the same", lambda: published(daemon) == 1)
+    yield daemon
+    if not TAKES_FEWER_REPLICAS:
+        wait_for("its refusals are the fault", lambda: alarms(daemon).get("level.2", {}).get("text", "").startswith(
+            'broker: topic "orders" has 1 replica, but its min.insync.replicas is 2 (no acknowledgement'), 60)
+    configure(kafka, ["--entity-type", "topics", "--entity-name", "orders"], ["--add-config", "min.insync.replicas=1"])
+    daemon.wait_level(3)
+    wait_for("published", lambda: published(daemon) >= 1)
+
+
+# ---- record limits ---------------------------------------------------------------------------------------------------
+
+@hindrance(alarm="dead-letters.main", level=3, seconds=30, text=r"\d+ events could not be published", remedy=".*", heals=False)
+def a_record_limit_is_lowered_then_raised(make):
+    """One record is a dead letter; from then on the port knows."""
+    kafka = make(Kafka).start(topics=["orders"])
+    daemon = daemon_on(make, kafka).start().wait_level(3)
+
+    def answer(size):
+        status, _, body = daemon.post("/events/orders", {"customer": "a", "pad": "x" * size})
+        return status, json.loads(body).get("limit") if status == 413 else None
+
+    assert answer(20000) == (202, None)
+    wait_for("published", lambda: published(daemon) == 1)
+    configure(kafka, ["--entity-type", "topics", "--entity-name", "orders"], ["--add-config", "max.message.bytes=10000"])
+    assert answer(20000) == (202, None)
+    wait_for("the port says 413", lambda: answer(20000) == (413, 10000 - 128), 30)
+    assert answer(5000) == (202, None)
+    wait_for("what fits is published", lambda: published(daemon) == 2)
+    yield daemon
+    configure(kafka, ["--entity-type", "topics", "--entity-name", "orders"], ["--delete-config", "max.message.bytes"])
+    wait_for("the port takes it again", lambda: answer(20000)[0] == 202, 90)
+    wait_for("published", lambda: published(daemon) == 3)
+    assert daemon.metric("ratchet_level_transitions_total", to="1") == 1, "a level fell"
 
 
 def test_everything_in_kafka_that_makes_no_progress_is_alarmed(make):

@@ -142,6 +142,33 @@ TEST_CASE("broker level: all brokers down is told to whoever probes, at once") {
   CHECK(world.around.faults.all().empty());  // nothing is proven
 }
 
+TEST_CASE("broker level: a record limit that is lowered is known after the first refusal, by the port and by waves") {
+  Servers servers;
+  servers.kafka.create_topic("orders", 1);
+  Sql app(servers.postgres, "app");
+  LevelWorld world(servers, {"orders"});
+  auto held = world.raise();
+  REQUIRE(held);
+  REQUIRE(eventually([&] { return world.relay->leads(); }));
+  CHECK_FALSE(world.probe(**held, kGenerous));
+  servers.kafka.set_topic_config("orders", "max.message.bytes", "10000");
+  CHECK(world.limits.of("orders") == 1048588 - 128);
+  app.emit("orders", "k", "k/" + std::string(20'000, 'x'));
+  REQUIRE(eventually([&] {
+    CHECK_FALSE(world.probe(**held, kGenerous));
+    return world.limits.of("orders") == 10'000 - 128;
+  }));
+  REQUIRE(eventually([&] { return app.ask("select unpublished_rows from ratchet.outbox_stats()") == "0"; }));
+  CHECK(app.ask("select dead_letters from ratchet.outbox_stats()") == "1");
+  app.ask(
+      "select count(ratchet.emit('orders', 'k', convert_to('k/' || i || repeat(' ', 1000), 'UTF8'))) from "
+      "generate_series(1, 500) i");
+  REQUIRE(eventually([&] { return servers.kafka.count("orders") == 500; }));
+  CHECK(world.metric("ratchet_relay_retries_total") <= 0);
+  CHECK(app.ask("select dead_letters from ratchet.outbox_stats()") == "1");
+  CHECK(world.around.faults.all().empty());
+}
+
 TEST_CASE("broker level: a broker whose disk went back in time ends in a fatal error; a new producer carries on") {
   Servers servers;
   servers.kafka.create_topic("orders", 1);
