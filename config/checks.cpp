@@ -72,6 +72,16 @@ void commit_queue(const Settings& settings, const Sound& sound, const Report& re
           "at least /service/limits/body_bytes (" + std::to_string(settings.service.limits.body_bytes) + ")"});
 }
 
+// One whole request must fit, its pieces as they come included.
+void buffers(const Settings& settings, const Sound& sound, const Report& report) {
+  if (!sound("/service/limits")) return;
+  const HttpLimits& limits = settings.service.limits;
+  const std::size_t least = limits.request_line_bytes + limits.header_bytes + limits.body_bytes + 128 * kKiB;
+  if (limits.buffer_bytes >= least) return;
+  report({"/service/limits/buffer_bytes", std::to_string(limits.buffer_bytes),
+          "at least " + std::to_string(least) + ": request_line_bytes, header_bytes, body_bytes and 128 KiB"});
+}
+
 }  // namespace
 
 void check_together(const Settings& settings, const Sound& sound, const Report& report) {
@@ -82,6 +92,7 @@ void check_together(const Settings& settings, const Sound& sound, const Report& 
   drain_budget(settings, sound, report);
   connections(settings, sound, report);
   commit_queue(settings, sound, report);
+  buffers(settings, sound, report);
   vital_pools(settings, sound, report);
 }
 

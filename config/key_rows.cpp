@@ -373,6 +373,10 @@ void service_limits(Rows& t) {
         kLive)
       .at([](const Place& p) { return &limits(p).connections_per_address; })
       .in(0, 1'000'000);
+  t.add("/service/limits/buffer_bytes", Shape::integer,
+        "What all connections together may hold of unfinished requests and answers. More: 503, the slowest first.", kLive)
+      .at([](const Place& p) { return &limits(p).buffer_bytes; })
+      .in(256 * kKiB, 64 * 1024 * kMiB);
 }
 
 void service_drain(Rows& t) {

@@ -84,6 +84,7 @@ struct HttpLimits {
   std::size_t connections = 10'000;
   std::size_t connections_per_address = 0;  // 0: no such limit
   JsonLimits json;
+  std::size_t buffer_bytes = 64 * kMiB;  // capacity of what is held of unfinished requests and answers, all together
 };
 
 struct OutboxSettings {

@@ -74,7 +74,8 @@ Scan ChunkedReader::size_digit(char c, Refusal& refusal) {
   if (digits_ == 0 || (c != '\r' && c != ';'))
     return malformed(refusal, "a chunk's size that is not a hexadecimal number");
   if (left_ > most_ - decoded_) {
-    refusal = {413, "body-too-large", "the body is longer than the limit"};
+    const std::size_t found = left_ > ~std::size_t{0} - decoded_ ? ~std::size_t{0} : decoded_ + left_;
+    refusal = {413, "body-too-large", "the body is longer than the limit", most_, found};
     return Scan::refused;
   }
   if (c == ';') return extra(State::extension, refusal);

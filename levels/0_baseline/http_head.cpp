@@ -342,7 +342,10 @@ class Scanner {
     if ((seen_ & kExpect) != 0 && !head_.expect_continue) {
       return refuse(417, "expectation", "the only expectation met here is 100-continue");
     }
-    if (head_.body_bytes > limits_.body_bytes) return refuse(413, "body-too-large", "the body is longer than the limit");
+    if (head_.body_bytes > limits_.body_bytes) {
+      refusal_ = {413, "body-too-large", "the body is longer than the limit", limits_.body_bytes, head_.body_bytes};
+      return Scan::refused;
+    }
     if (head_.http_1_0) head_.expect_continue = false;  // RFC 9110 10.1.1
     head_.keep_alive = !says_close_ && (!head_.http_1_0 || says_keep_alive_);
     return Scan::complete;

@@ -42,6 +42,8 @@ struct Refusal {
   int status = 0;            // 400, 413, 414, 415, 417, 431, 501, 505; from the reactor also 408 and 503
   std::string_view reason;   // of ratchet_rejected_total: "header-too-large", "malformed", ...; lives for ever
   std::string_view detail;   // for people
+  std::uint64_t limit = 0;   // what was passed, and by what; 0: nothing that is counted
+  std::uint64_t found = 0;
 };
 
 enum class Scan : std::uint8_t { incomplete, complete, refused };

@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "config/memory_need.hpp"
+
 namespace ratchet {
 
 namespace {
@@ -87,12 +89,14 @@ Json json_of(const HttpLimits& limits) {
           {"idle_ms", limits.idle.count()},
           {"request_ms", limits.request.count()},
           {"connections", limits.connections},
-          {"connections_per_address", limits.connections_per_address}};
+          {"connections_per_address", limits.connections_per_address},
+          {"buffer_bytes", limits.buffer_bytes}};
 }
 
 HttpLimits limits_of(const OpsSettings& settings) {
   HttpLimits limits;
   limits.connections = settings.connections;
+  limits.buffer_bytes = kOpsBufferBytes;
   return limits;
 }
 
@@ -233,6 +237,12 @@ class Ops::Inside final : public http::Service {
   }
 
   bool is_health(const http::Head& head) const override { return Health::asks(head); }
+  // No page has use for a body.
+  bool admit(http::Reactor& reactor, const http::Request& request) override {
+    serve(reactor, request);
+    return false;
+  }
+
   void expired(http::Reactor&, http::Ticket) override { assert(false && "nothing is deferred here"); }
 
   std::string refusal_body(const http::Refusal& refusal) override {

@@ -28,6 +28,9 @@ constexpr milliseconds kLongestTurn{1000};     // the watchdog looks at turned()
 constexpr milliseconds kLinger{30'000};        // a client may send so long after its last answer ...
 constexpr milliseconds kLingerQuiet{5000};     // ... and be silent so long
 constexpr milliseconds kLingerLeaving{1000};
+constexpr Refusal kSlowBody{408, "slow-body", "the body did not arrive in time"};
+constexpr const char* kOutOfFiles = "out-of-files";
+constexpr const char* kOutOfMemory = "out-of-memory";
 
 }  // namespace
 
@@ -42,7 +45,8 @@ Reactor::Inside::Inside(Reactor& self, Options options, Service& service, const 
       wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
       turned_(time.now().time_since_epoch().count()),
       now_(time.now()),
-      table_(most_connections(options_.limits.connections)),
+      budget_(options_.limits.buffer_bytes),
+      table_(most_connections(options_.limits.connections), budget_),
       quiet_wait_(options_.limits.header_wait),
       reserve_wait_(options_.limits.header_wait),
       head_wait_(options_.limits.header_wait),
@@ -53,7 +57,8 @@ Reactor::Inside::Inside(Reactor& self, Options options, Service& service, const 
       linger_(kLinger),
       linger_leaving_(kLingerLeaving),
       linger_quiet_(kLingerQuiet) {
-  rejected_.emplace_back("out-of-files", metrics.rejected("out-of-files"));  // made while there are files
+  for (const char* reason : {kOutOfFiles, kOutOfMemory})  // made while there are some
+    rejected_.emplace_back(reason, metrics.rejected(reason));
   const auto fail = [this] {  // the destructor does not run
     const int error = errno;
     if (epoll_ >= 0) ::close(epoll_);
@@ -165,6 +170,7 @@ void Reactor::Inside::run() {
     resume();
     expire();
     mind_port();
+    counts_.held.store(budget_.used(), std::memory_order_relaxed);
     if (std::exchange(served_, false)) service_.turn_ended(self_);
   }
   cut();
@@ -187,9 +193,24 @@ int Reactor::Inside::timeout_ms() const {
 void Reactor::Inside::handle(const epoll_event& event) {
   const std::uint64_t tag = event.data.u64;
   if (tag == kWakeTag) return;
-  if (tag == kListenerTag) return accept_some();
+  if (tag == kListenerTag) {
+    try {
+      return accept_some();
+    } catch (const std::bad_alloc&) {
+      return count_rejected(kOutOfMemory);
+    }
+  }
   Connection* const c = table_.of_generation(static_cast<std::uint32_t>(tag), static_cast<std::uint32_t>(tag >> 32));
-  if (c != nullptr) ready(*c, event.events);
+  if (c != nullptr) at_its_cost(*c, [&] { ready(*c, event.events); });
+}
+
+void Reactor::Inside::out_of_memory(std::uint32_t index, std::uint32_t generation) {
+  pumping_ = nullptr;
+  count_rejected(kOutOfMemory);
+  Connection* const c = table_.of_generation(index, generation);
+  if (c == nullptr) return;
+  if (c->counted_busy) add(counts_.cut, 1);  // the service is not told: that may want memory, too
+  drop(*c);
 }
 
 bool Reactor::Inside::run_tasks() {
@@ -201,7 +222,13 @@ bool Reactor::Inside::run_tasks() {
     tasks.swap(tasks_);
     stopped = stopped_;
   }
-  for (const Task& task : tasks) task(self_);
+  for (const Task& task : tasks) {
+    try {
+      task(self_);
+    } catch (const std::bad_alloc&) {  // whom it would have answered is answered at the deadline
+      count_rejected(kOutOfMemory);
+    }
+  }
   return !stopped;
 }
 
@@ -212,40 +239,35 @@ void Reactor::Inside::resume() {
     Connection* const c = table_.of_generation(index, generation);
     if (c == nullptr) continue;
     c->to_resume = false;
-    pump(*c);
+    at_its_cost(*c, [&] { pump(*c); });
   }
 }
 
 void Reactor::Inside::expire() {
-  while (DeadlineHook* const hook = quiet_wait_.expired(now_)) drop(table_.at(hook->owner));
-  while (DeadlineHook* const hook = reserve_wait_.expired(now_)) {
-    Connection& c = table_.at(hook->owner);
-    refuse(c, *c.kept_out);
-  }
-  while (DeadlineHook* const hook = head_wait_.expired(now_)) {
-    Connection& c = table_.at(hook->owner);
+  const auto each = [this](DeadlineList& list, auto&& what) {
+    while (DeadlineHook* const hook = list.expired(now_)) {
+      Connection& c = table_.at(hook->owner);
+      at_its_cost(c, [&] { what(c); });
+    }
+  };
+  each(quiet_wait_, [this](Connection& c) { drop(c); });
+  each(reserve_wait_, [this](Connection& c) { refuse(c, *c.kept_out); });
+  each(head_wait_, [this](Connection& c) {
     if (!c.begun || c.awaits_proxy) drop(c);
     else refuse(c, {408, "slow-header", "the header did not arrive in time"});
-  }
-  while (DeadlineHook* const hook = body_wait_.expired(now_)) {
-    refuse(table_.at(hook->owner), {408, "slow-body", "the body did not arrive in time"});
-  }
-  while (DeadlineHook* const hook = request_wait_.expired(now_)) {
-    Connection& c = table_.at(hook->owner);
-    if (c.state == State::reading) {
-      refuse(c, {408, "slow-body", "the body did not arrive in time"});
-      continue;
-    }
+  });
+  each(body_wait_, [this](Connection& c) { refuse(c, kSlowBody); });
+  each(request_wait_, [this](Connection& c) {
+    if (c.state == State::reading) return refuse(c, kSlowBody);
     const Ticket ticket{c.index, c.exchange};
     service_.expired(self_, ticket);
     // Not answered: it will be asked again, so that no request is forgotten.
     if (is_waiting(ticket)) request_wait_.start(c.request, now_);
-  }
-  while (DeadlineHook* const hook = idle_wait_.expired(now_)) drop(table_.at(hook->owner));
-  while (DeadlineHook* const hook = write_wait_.expired(now_)) drop_unanswered(table_.at(hook->owner));
-  for (DeadlineList* const list : {&linger_, &linger_leaving_, &linger_quiet_}) {
-    while (DeadlineHook* const hook = list->expired(now_)) drop(table_.at(hook->owner));
-  }
+  });
+  each(idle_wait_, [this](Connection& c) { drop(c); });
+  each(write_wait_, [this](Connection& c) { drop_unanswered(c); });
+  for (DeadlineList* const list : {&linger_, &linger_leaving_, &linger_quiet_})
+    each(*list, [this](Connection& c) { drop(c); });
 }
 
 // ---- the port ------------------------------------------------------------------------------------------------------
@@ -264,10 +286,10 @@ void Reactor::Inside::accept_some() {
 }
 
 void Reactor::Inside::pause_accepting(int error) {
-  count_rejected("out-of-files");
-  log_.warning("cannot accept connections", {{"port", std::to_string(port())}, {"error", std::generic_category().message(error)}});
+  count_rejected(kOutOfFiles);
   epoll_ctl(epoll_, EPOLL_CTL_DEL, listener_.fd(), nullptr);
   paused_until_ = now_ + kAcceptPause;
+  log_.warning("cannot accept connections", {{"port", std::to_string(port())}, {"error", std::generic_category().message(error)}});
   service_.accept_failed(self_, error);
 }
 
@@ -322,7 +344,9 @@ void Reactor::Inside::finish_idle() {
 
 void Reactor::Inside::cut() {
   shut_port();
-  table_.for_each([this](Connection& c) { c.state == State::lingering ? drop(c) : drop_unanswered(c); });
+  table_.for_each([this](Connection& c) {
+    at_its_cost(c, [&] { c.state == State::lingering ? drop(c) : drop_unanswered(c); });
+  });
 }
 
 // ---- outside -------------------------------------------------------------------------------------------------------

@@ -70,6 +70,11 @@ class Service {
   // head.method to the body's end stands the request as it was sent (a chunked body: decoded). Must not throw.
   virtual Served serve(Reactor& reactor, const Request& request) = 0;
 
+  // A request's head is there, its body is not (and was not asked for by 100 Continue). True: the body is to be read,
+  // and serve() will be called with the whole. False: it was answered, by reactor.answer(request.ticket, ...), and
+  // what comes of the body is thrown away. Must not throw.
+  virtual bool admit(Reactor&, const Request& /*head*/) { return true; }
+
   // A deferred request has reached its deadline and was not answered: answer it now. (Its connection may also have
   // gone without a word: then nothing is called, and a later answer goes nowhere.)
   virtual void expired(Reactor& reactor, Ticket ticket) = 0;
@@ -98,6 +103,7 @@ struct ReactorCounts {  // read from any thread
   std::atomic<std::uint64_t> accepted{0};
   std::atomic<std::uint64_t> requests{0};
   std::atomic<std::uint64_t> cut{0};         // closed with a request unanswered, by us
+  std::atomic<std::uint64_t> held{0};        // bytes of unfinished requests and answers, by capacity
 };
 
 // At the limit of connections so many more have a place until their head is read, for the sake of health probes.

@@ -25,8 +25,14 @@ void Reactor::Inside::welcome(const Listener::Accepted& accepted) {
   const int fd = accepted.fd;
   add(counts_.accepted, 1);
   make_room_for_one();
-  Connection* c = table_.take(fd);
-  if (c == nullptr && free_slot()) c = table_.take(fd);
+  Connection* c = nullptr;
+  try {
+    c = table_.take(fd);
+    if (c == nullptr && free_slot()) c = table_.take(fd);
+  } catch (const std::bad_alloc&) {
+    ::close(fd);
+    return pause_accepting(ENOMEM);
+  }
   if (c == nullptr) return turn_away_at_once(fd);
   c->awaits_proxy = options_.proxy_protocol;
   known(*c, accepted.peer);
@@ -39,9 +45,13 @@ void Reactor::Inside::welcome(const Listener::Accepted& accepted) {
     drop(*c);
     return pause_accepting(error);
   }
-  if (const Refusal* const why = shortage(*c)) return to_reserve(*c, *why);
-  census_.enter(c->seat, c->peer.view());
-  quiet_wait_.start(c->wait, now_);
+  at_its_cost(*c, [&] { give_place(*c); });
+}
+
+void Reactor::Inside::give_place(Connection& c) {
+  if (const Refusal* const why = shortage(c)) return to_reserve(c, *why);
+  census_.enter(c.seat, c.peer.view());
+  quiet_wait_.start(c.wait, now_);
 }
 
 // Why it cannot be one of the many; null: it can. A trusted proxy's connections and those through a unix socket carry

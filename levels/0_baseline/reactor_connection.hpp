@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "levels/0_baseline/address_text.hpp"
+#include "levels/0_baseline/buffer_budget.hpp"
 #include "levels/0_baseline/connection_census.hpp"
 #include "levels/0_baseline/deadline_list.hpp"
 #include "levels/0_baseline/http_chunked.hpp"
@@ -22,12 +23,16 @@ namespace ratchet::http {
 
 // A request whose body comes in chunks. `request`: its head as it was sent, followed by the body so far, decoded.
 struct ChunkedRequest {
-  explicit ChunkedRequest(std::size_t most_body) noexcept : reader(most_body) {}
+  ChunkedRequest(std::size_t most_body, std::size_t head, BufferBudget& budget) noexcept
+      : reader(most_body), most(head + most_body), request(budget) {}
   ChunkedReader reader;
-  std::string request;
+  const std::size_t most;  // of the request
+  HeldBytes request;
 };
 
 struct Connection {
+  explicit Connection(BufferBudget& budget) noexcept : in(budget), out(budget) {}
+
   enum class State : std::uint8_t {
     free,       // the slot has no connection
     reading,    // a request, or waiting for one
@@ -55,18 +60,22 @@ struct Connection {
   bool believed = false;         // the peer is a trusted proxy
   bool for_client = false;       // its PROXY header says that it was made for somebody ...
   bool hidden = false;           // ... whom it does not name
+  bool given_up = false;         // what it held was needed by others: to be refused at its next turn
   AddressText peer;
   const Refusal* kept_out = nullptr;  // why it is in the reserve: there it may ask for health only
   ConnectionCensus::Seat seat;        // taken by those that are in
 
   DeadlineHook wait;             // head, body, idle, write, linger: one of them
-  DeadlineHook request;          // from the end of the headers to the answer
-  std::string in;                // what was read and is not used yet; empty while idle
-  std::string out;               // what the socket did not take at once
+  DeadlineHook request;          // from the end of the headers to the answer; while lingering: until its end
+  DeadlineHook progress;         // among those that hold bytes: since when it has brought, or taken, less than a step
+  HeldBytes in;                  // what was read and is not used yet; empty while idle
+  HeldBytes out;                 // what the socket did not take at once
   std::unique_ptr<ChunkedRequest> chunked;  // while one is being read; `in` then holds what it has not used yet
   std::size_t sent = 0;          // of out
   std::size_t mark = 0;          // of out: at which the write deadline was last started
+  std::size_t stepped = 0;       // bytes of the request that had come when `progress` was last started
   std::size_t need = 0;          // size of the whole request, once its head is known
+  std::size_t skip = 0;          // bytes of a refused body that are still to come, before the next request
   std::size_t looked = 0;        // at so many bytes the scanner last asked for more
   std::size_t scan_at = 0;       // from so many on a limit would be passed even without another line
   std::size_t discarded = 0;     // while lingering
@@ -74,7 +83,7 @@ struct Connection {
 
 class ConnectionTable {
  public:
-  explicit ConnectionTable(std::size_t most) : most_(most) {}
+  ConnectionTable(std::size_t most, BufferBudget& budget) : most_(most), budget_(budget) {}
 
   // A slot in state reading; null when all are taken.
   Connection* take(int fd) {
@@ -83,8 +92,9 @@ class ConnectionTable {
       c = &slots_[unused_.back()];
       unused_.pop_back();
     } else if (slots_.size() < most_) {
-      c = &slots_.emplace_back();
-      c->index = c->wait.owner = c->request.owner = c->seat.owner = static_cast<std::uint32_t>(slots_.size() - 1);
+      c = &slots_.emplace_back(budget_);
+      const auto index = static_cast<std::uint32_t>(slots_.size() - 1);
+      c->index = c->wait.owner = c->request.owner = c->progress.owner = c->seat.owner = index;
     } else {
       return nullptr;
     }
@@ -98,16 +108,17 @@ class ConnectionTable {
   void give_back(Connection& c) {
     DeadlineList::stop(c.wait);
     DeadlineList::stop(c.request);
+    DeadlineList::stop(c.progress);
     c.fd = -1;
     c.state = Connection::State::free;
     c.generation = (c.generation + 1) & 0x7fffffffU;
     c.readable = c.hung_up = c.begun = c.deferred = c.head_only = c.http_1_0 = c.client_closes = c.close = c.to_resume = false;
-    c.awaits_proxy = c.believed = c.for_client = c.hidden = false;
+    c.awaits_proxy = c.believed = c.for_client = c.hidden = c.given_up = false;
     c.peer = {};
-    std::string().swap(c.in);
-    std::string().swap(c.out);
+    c.in.clear();
+    c.out.clear();
     c.chunked.reset();
-    c.sent = c.mark = c.need = c.looked = c.scan_at = c.discarded = 0;
+    c.sent = c.mark = c.stepped = c.need = c.skip = c.looked = c.scan_at = c.discarded = 0;
     unused_.push_back(c.index);
     --used_;
   }
@@ -137,6 +148,7 @@ class ConnectionTable {
 
  private:
   const std::size_t most_;
+  BufferBudget& budget_;
   std::size_t used_ = 0;
   std::deque<Connection> slots_;  // a deque: addresses stay
   std::vector<std::uint32_t> unused_;

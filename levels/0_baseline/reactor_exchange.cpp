@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t kWriteStep = 65'536;   // a slow reader must take so much per write deadline
 constexpr std::size_t kKeptReply = 262'144;  // a reply buffer larger than this is not kept
+constexpr std::size_t kMostSkipped = 65'536; // of a body that was not wanted, for keeping its connection
 
 }  // namespace
 
@@ -26,25 +27,60 @@ void Reactor::Inside::ready(Connection& c, std::uint32_t events) {
 
 // ---- serving -------------------------------------------------------------------------------------------------------
 
-void Reactor::Inside::serve(Connection& c, std::string_view request) {
-  c.need = c.looked = c.scan_at = 0;
+Ticket Reactor::Inside::begin_exchange(Connection& c) {
+  c.need = c.looked = c.scan_at = c.stepped = 0;
   c.begun = false;
   c.head_only = head_.method == "HEAD";
   c.http_1_0 = head_.http_1_0;
-  c.client_closes = c.close = !head_.keep_alive;
-  c.close = c.close || c.kept_out != nullptr;
   c.state = State::serving;
-  const Ticket ticket{c.index, ++c.exchange};
+  DeadlineList::stop(c.progress);
+  return {c.index, ++c.exchange};
+}
+
+AddressText Reactor::Inside::client_of(const Connection& c) const {
+  AddressText client;
+  if (c.believed) client = options_.trusted_proxies.client(head_);
+  return client.empty() ? c.peer : client;  // a copy: the connection may go while its request is served
+}
+
+Behalf Reactor::Inside::behalf_of(const Connection& c) noexcept {
+  return c.hidden ? Behalf::hidden : c.for_client ? Behalf::client : Behalf::own;
+}
+
+// Asks the service about a request whose head is there and of whose body so many bytes are missing. False: it was
+// answered by its head alone. Then its connection is kept if the rest is small and comes without being asked for.
+bool Reactor::Inside::is_wanted(Connection& c, std::size_t missing) {
+  const Ticket ticket = begin_exchange(c);
+  const bool kept =
+      head_.keep_alive && !head_.expect_continue && missing <= kMostSkipped && c.kept_out == nullptr;
+  c.skip = kept ? missing : 0;
+  c.close = !kept;
+  c.client_closes = false;
+  const AddressText client = client_of(c);
+  const AddressText connection = c.peer;
+  const TimePoint deadline = now_ + options_.limits.request;
+  if (service_.admit(self_, {head_, {}, ticket, deadline, client.view(), connection.view(), behalf_of(c)})) {
+    assert(is_waiting(ticket));
+    c.state = State::reading;
+    c.skip = 0;
+    return true;
+  }
+  assert(!is_waiting(ticket));
+  add(counts_.requests, 1);
+  return false;
+}
+
+void Reactor::Inside::serve(Connection& c, std::string_view request) {
+  const Ticket ticket = begin_exchange(c);
+  c.client_closes = !head_.keep_alive;
+  c.close = c.client_closes || c.kept_out != nullptr;
   const TimePoint deadline = c.request.list != nullptr ? c.request.due : now_ + options_.limits.request;
   add(counts_.requests, 1);
   served_ = true;
-  AddressText client;
-  if (c.believed) client = options_.trusted_proxies.client(head_);
-  if (client.empty()) client = c.peer;  // a copy: the connection may go while its request is served
+  const AddressText client = client_of(c);
   const AddressText connection = c.peer;
-  const Behalf behalf = c.hidden ? Behalf::hidden : c.for_client ? Behalf::client : Behalf::own;
   const Served how = service_.serve(self_, {head_, request.substr(head_.head_bytes), ticket, deadline, client.view(),
-                                            connection.view(), behalf});
+                                            connection.view(), behalf_of(c)});
   if (!is_waiting(ticket)) return;  // answered, or gone
   assert(how == Served::deferred);
   static_cast<void>(how);
@@ -114,7 +150,7 @@ void Reactor::Inside::transmit(Connection& c) {
     c.state = State::writing;  // before memory is asked for: part of an answer is out, no other may follow it
     set_busy(c, true);
     write_wait_.start(c.wait, now_);
-    c.out.append(reply_, sent, std::string::npos);
+    if (!hold_answer(c, std::string_view(reply_).substr(sent))) return drop_unanswered(c);
   }
   if (reply_.capacity() > kKeptReply) std::string().swap(reply_);
   if (c.out.empty()) answered(c);
@@ -122,7 +158,7 @@ void Reactor::Inside::transmit(Connection& c) {
 
 void Reactor::Inside::flush(Connection& c) {
   while (c.sent < c.out.size()) {
-    const ssize_t n = ::send(c.fd, c.out.data() + c.sent, c.out.size() - c.sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t n = ::send(c.fd, c.out.view().data() + c.sent, c.out.size() - c.sent, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && would_block(errno)) break;
     if (n < 0) return drop(c);
@@ -132,10 +168,11 @@ void Reactor::Inside::flush(Connection& c) {
     if (c.state == State::writing && c.sent - c.mark >= kWriteStep) {
       c.mark = c.sent;
       write_wait_.start(c.wait, now_);
+      progress_.start(c.progress, now_);
     }
     return;
   }
-  std::string().swap(c.out);
+  c.out.clear();
   c.sent = c.mark = 0;
   if (c.state == State::writing) answered(c);
 }
@@ -145,8 +182,9 @@ void Reactor::Inside::answered(Connection& c) {
   set_busy(c, false);
   if (c.close) return say_goodbye(c);
   c.state = State::reading;
-  idle_wait_.start(c.wait, now_);
   census_.becomes_idle(c.seat);
+  mind_held(c);
+  (c.skip > 0 ? linger_quiet_ : idle_wait_).start(c.wait, now_);
   if (&c != pumping_ && (c.readable || !c.in.empty())) want_resume(c);
 }
 
@@ -166,15 +204,15 @@ void Reactor::Inside::drop(Connection& c) {
 void Reactor::Inside::drop_unanswered(Connection& c) {
   if (c.counted_busy) {
     add(counts_.cut, 1);
-    service_.was_cut(self_, {c.index, c.exchange}, c.in);
+    service_.was_cut(self_, {c.index, c.exchange}, c.in.view());
   }
   drop(c);
 }
 
 void Reactor::Inside::want_resume(Connection& c) {
   if (c.to_resume) return;
-  c.to_resume = true;
   to_resume_.emplace_back(c.index, c.generation);
+  c.to_resume = true;
 }
 
 void Reactor::Inside::set_busy(Connection& c, bool busy) noexcept {

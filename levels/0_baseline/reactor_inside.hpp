@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <functional>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -82,6 +83,19 @@ class Reactor::Inside {
   void expire();
   void wake();
 
+  // Memory that is not to be had costs the connection that wanted it, never the process.
+  template <class F>
+  void at_its_cost(const Connection& c, F&& work) {
+    const std::uint32_t index = c.index;
+    const std::uint32_t generation = c.generation;
+    try {
+      work();
+    } catch (const std::bad_alloc&) {
+      out_of_memory(index, generation);
+    }
+  }
+  void out_of_memory(std::uint32_t index, std::uint32_t generation);
+
   // The port (reactor.cpp).
   void accept_some();
   void pause_accepting(int error);
@@ -90,6 +104,7 @@ class Reactor::Inside {
 
   // Who is let in, and who must go for it (reactor_admission.cpp).
   void welcome(const Listener::Accepted& accepted);
+  void give_place(Connection& c);
   const Refusal* shortage(const Connection& c) const;
   void to_reserve(Connection& c, const Refusal& why);
   void leave_reserve(Connection& c) noexcept;
@@ -104,11 +119,13 @@ class Reactor::Inside {
   // One connection comes in (reactor_receive.cpp).
   void pump(Connection& c);
   bool receive(Connection& c);
-  void use(Connection& c, std::string data);
+  void use(Connection& c, HeldBytes data);
   std::size_t consume(Connection& c, std::string_view data);
   bool worth_scanning(const Connection& c, std::string_view rest) const noexcept;
   std::size_t consume_proxy(Connection& c, std::string_view data);
   void known(Connection& c, const AddressText& peer);
+  std::size_t skip_body(Connection& c, std::size_t there);
+  std::size_t begin_chunks(Connection& c, std::string_view rest);
   std::size_t consume_chunks(Connection& c, std::string_view rest);
   void begin_body(Connection& c, bool nothing_yet);
   static bool is_reading(const Connection& c) noexcept;
@@ -117,6 +134,10 @@ class Reactor::Inside {
 
   // Is served and answered (reactor_exchange.cpp).
   void ready(Connection& c, std::uint32_t events);
+  Ticket begin_exchange(Connection& c);
+  AddressText client_of(const Connection& c) const;
+  static Behalf behalf_of(const Connection& c) noexcept;
+  bool is_wanted(Connection& c, std::size_t missing);
   void serve(Connection& c, std::string_view request);
   void write_refusal(const Refusal& refusal);
   void refuse(Connection& c, const Refusal& refusal);
@@ -126,6 +147,15 @@ class Reactor::Inside {
   void answered(Connection& c);
   void drop(Connection& c);
   void drop_unanswered(Connection& c);
+
+  // Holds bytes (reactor_budget.cpp).
+  bool hold(Connection& c, HeldBytes& where, std::string_view bytes, std::size_t expected);
+  void refuse_to_hold(Connection& c);
+  bool hold_answer(Connection& c, std::string_view bytes);
+  bool make_room(const Connection& asker);
+  void give_up(Connection& c);
+  void mind_held(Connection& c);
+  Refusal no_room() const noexcept;
 
   // And ends (reactor_linger.cpp).
   void say_goodbye(Connection& c);
@@ -168,6 +198,7 @@ class Reactor::Inside {
 
   // The loop's own.
   TimePoint now_;
+  BufferBudget budget_;
   ConnectionTable table_;
   ConnectionCensus census_;                 // of those that are in: neither in the reserve nor lingering
   std::size_t reserved_ = 0;
@@ -179,12 +210,13 @@ class Reactor::Inside {
   bool finishing_ = false;
   bool served_ = false;                     // in this turn
   std::size_t lingering_ = 0;               // connections
-  int budget_ = 0;                          // of requests, for the connection being pumped
+  int turn_left_ = 0;                       // requests, for the connection being pumped
   std::optional<std::string> refusing_;
   const Connection* pumping_ = nullptr;
   std::vector<std::pair<std::uint32_t, std::uint32_t>> to_resume_;  // index, generation
   std::vector<std::pair<std::string, Counter>> rejected_;
 
+  DeadlineList progress_{Duration::zero()};  // an order, not deadlines: who got on longest ago comes first
   DeadlineList quiet_wait_;    // from accepting to the first byte
   DeadlineList reserve_wait_;  // of one in the reserve, to the end of its head
   DeadlineList head_wait_;     // from the first byte to the end of the head
@@ -199,6 +231,7 @@ class Reactor::Inside {
   AnswerWriter writer_;
   Head head_;
   std::string reply_;
+  std::string decoded_;
   std::array<char, 65'536> scratch_;
 
   std::thread thread_;  // last: it uses everything above

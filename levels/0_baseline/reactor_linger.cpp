@@ -25,8 +25,10 @@ void Reactor::Inside::say_goodbye(Connection& c) {
   set_busy(c, false);
   census_.leave(c.seat);
   leave_reserve(c);
-  std::string().swap(c.in);
+  c.in.clear();
   c.chunked.reset();
+  c.skip = 0;
+  DeadlineList::stop(c.progress);
   (finishing_ ? linger_leaving_ : linger_).start(c.request, now_);
   linger_quiet_.start(c.wait, now_);
   if (::shutdown(c.fd, SHUT_WR) != 0) return drop(c);

@@ -16,6 +16,7 @@ namespace {
 constexpr int kRequestsPerTurn = 64;
 constexpr int kReadsPerTurn = 16;
 
+constexpr std::size_t kUnknown = ~std::size_t{0};
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 }  // namespace
@@ -24,19 +25,23 @@ constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 void Reactor::Inside::pump(Connection& c) {
   if (c.state == State::lingering) return discard(c);
   if (c.state != State::reading) return;
+  if (c.given_up) return refuse(c, no_room());
   pumping_ = &c;
-  budget_ = kRequestsPerTurn;
-  if (!c.in.empty()) use(c, std::exchange(c.in, {}));
-  for (int reads = 0; reads < kReadsPerTurn && c.state == State::reading && c.readable && budget_ > 0; ++reads) {
+  turn_left_ = kRequestsPerTurn;
+  if (!c.in.empty()) use(c, std::move(c.in));
+  for (int reads = 0; reads < kReadsPerTurn && c.state == State::reading && c.readable && turn_left_ > 0; ++reads) {
     if (!receive(c)) break;
   }
   pumping_ = nullptr;
+  mind_held(c);
   settle(c);
 }
 
 // One read and what it brings. False: nothing was there.
 bool Reactor::Inside::receive(Connection& c) {
-  const ssize_t got = ::recv(c.fd, scratch_.data(), scratch_.size(), MSG_DONTWAIT);
+  // Of a body whose length is known no byte more: what follows waits in the kernel.
+  const std::size_t most = c.need > 0 ? std::min(scratch_.size(), c.need - c.in.size()) : scratch_.size();
+  const ssize_t got = ::recv(c.fd, scratch_.data(), most, MSG_DONTWAIT);
   if (got < 0 && errno == EINTR) return true;
   if (got < 0 && would_block(errno)) {
     c.readable = false;
@@ -48,23 +53,17 @@ bool Reactor::Inside::receive(Connection& c) {
   }
   const auto size = static_cast<std::size_t>(got);
   // A short read has emptied the socket; only an end that was announced is still to be read.
-  if (size < scratch_.size() && !c.hung_up) c.readable = false;
-  if (c.in.empty()) {
-    const std::string_view data(scratch_.data(), size);
-    keep_rest(c, data.substr(consume(c, data)));
-    return true;
-  }
-  std::string data = std::exchange(c.in, {});
-  data.append(scratch_.data(), size);
-  use(c, std::move(data));
+  if (size < most && !c.hung_up) c.readable = false;
+  const std::string_view data(scratch_.data(), size);
+  if (c.in.empty()) keep_rest(c, data.substr(consume(c, data)));
+  else if (hold(c, c.in, data, c.need)) use(c, std::move(c.in));
   return true;
 }
 
 // `data` is out of the connection while it is used: an answer that fails gives the connection back, buffers and all.
-void Reactor::Inside::use(Connection& c, std::string data) {
-  const std::size_t used = consume(c, data);
-  if (used > 0) keep_rest(c, std::string_view(data).substr(used));
-  else if (is_reading(c)) c.in = std::move(data);
+void Reactor::Inside::use(Connection& c, HeldBytes data) {
+  data.drop_front(consume(c, data.view()));
+  if (is_reading(c)) c.in = std::move(data);
 }
 
 // Not a connection that was given back while its data was used: the next client to get its place would inherit them.
@@ -73,7 +72,7 @@ bool Reactor::Inside::is_reading(const Connection& c) noexcept {
 }
 
 void Reactor::Inside::keep_rest(Connection& c, std::string_view rest) {
-  if (!rest.empty() && is_reading(c)) c.in.assign(rest);
+  if (!rest.empty() && is_reading(c)) hold(c, c.in, rest, c.need);
 }
 
 // Serves what is complete in `data`; returns how much of it is used up.
@@ -82,8 +81,12 @@ std::size_t Reactor::Inside::consume(Connection& c, std::string_view data) {
   Refusal refusal;
   if (c.awaits_proxy) used = consume_proxy(c, data);
   if (c.awaits_proxy) return used;
-  while (c.state == State::reading && used < data.size() && budget_ > 0) {
+  while (c.state == State::reading && used < data.size() && turn_left_ > 0) {
     const std::string_view rest = data.substr(used);
+    if (c.skip > 0) {
+      used += skip_body(c, rest.size());
+      continue;
+    }
     if (c.chunked != nullptr) {
       used += consume_chunks(c, rest);
       continue;
@@ -107,21 +110,18 @@ std::size_t Reactor::Inside::consume(Connection& c, std::string_view data) {
     }
     if (c.kept_out != nullptr && !admit(c)) return data.size();
     if (head_.chunked) {
-      c.chunked = std::make_unique<ChunkedRequest>(options_.limits.body_bytes);
-      c.chunked->request.assign(rest, 0, head_.head_bytes);
-      used += head_.head_bytes;
-      used += consume_chunks(c, data.substr(used));
-      if (c.chunked != nullptr && !c.begun) begin_body(c, rest.size() == head_.head_bytes);
+      used += begin_chunks(c, rest);
       continue;
     }
     const std::size_t total = head_.head_bytes + head_.body_bytes;
     if (rest.size() < total) {
+      if (!is_wanted(c, total - rest.size())) return data.size();
       c.need = total;
       begin_body(c, rest.size() == head_.head_bytes);
       break;
     }
     used += total;
-    --budget_;
+    --turn_left_;
     serve(c, rest.substr(0, total));
   }
   return used;
@@ -161,26 +161,48 @@ void Reactor::Inside::known(Connection& c, const AddressText& peer) {
   c.believed = options_.trusted_proxies.trusts(peer.view());
 }
 
+// What is still to come of a body that was not wanted.
+std::size_t Reactor::Inside::skip_body(Connection& c, std::size_t there) {
+  const std::size_t skipped = std::min(c.skip, there);
+  c.skip -= skipped;
+  if (c.skip == 0) idle_wait_.start(c.wait, now_);
+  return skipped;
+}
+
+// A chunked request whose head is whole: what came along with it is read at once. Returns how much of `rest` was used.
+std::size_t Reactor::Inside::begin_chunks(Connection& c, std::string_view rest) {
+  const std::string_view head = rest.substr(0, head_.head_bytes);
+  c.chunked = std::make_unique<ChunkedRequest>(options_.limits.body_bytes, head.size(), budget_);
+  if (!hold(c, c.chunked->request, head, c.chunked->most)) return rest.size();
+  const std::size_t used = head.size() + consume_chunks(c, rest.substr(head.size()));
+  if (c.chunked == nullptr) return used;
+  if (is_wanted(c, kUnknown)) begin_body(c, rest.size() == head.size());
+  else c.chunked.reset();
+  return used;
+}
+
 // Of a request whose head is read: what `rest` has of its body; serves it when that is whole. Returns how much was used.
 std::size_t Reactor::Inside::consume_chunks(Connection& c, std::string_view rest) {
   std::size_t used = 0;
   Refusal refusal;
-  const Scan found = c.chunked->reader.read(rest, used, c.chunked->request, refusal);
-  if (found == Scan::incomplete) return used;
+  decoded_.clear();
+  const Scan found = c.chunked->reader.read(rest, used, decoded_, refusal);
   if (found == Scan::refused) {
     c.chunked.reset();  // also where its refusal does not go out at once: no body is awaited any more
     refuse(c, refusal);
     return rest.size();
   }
+  if (!hold(c, c.chunked->request, decoded_, c.chunked->most)) return rest.size();
+  if (found == Scan::incomplete) return used;
   const std::unique_ptr<ChunkedRequest> whole = std::move(c.chunked);  // its views outlive the answer, and the connection
-  [[maybe_unused]] const Scan again = scan(whole->request, options_.limits, head_, refusal);
+  [[maybe_unused]] const Scan again = scan(whole->request.view(), options_.limits, head_, refusal);
   assert(again == Scan::complete);
   if (refusing_) {
     refuse_flatly(c);
     return rest.size();
   }
-  --budget_;
-  serve(c, whole->request);
+  --turn_left_;
+  serve(c, whole->request.view());
   return used;
 }
 
@@ -194,14 +216,15 @@ void Reactor::Inside::begin_body(Connection& c, bool nothing_yet) {
   if (!head_.expect_continue || !nothing_yet) return;
   const ssize_t sent = ::send(c.fd, kContinue.data(), kContinue.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   const std::size_t done = sent < 0 ? 0 : static_cast<std::size_t>(sent);
-  if (sent < 0 && !would_block(errno)) drop(c);
-  else c.out.assign(kContinue.substr(done));  // goes out before the answer
+  if (sent < 0 && !would_block(errno)) return drop(c);
+  // Goes out before the answer. So small a piece is always to be had, or the connection goes.
+  if (done < kContinue.size()) hold(c, c.out, kContinue.substr(done), 0);
 }
 
 // After a pump: which deadline is running, and is there more to do?
 void Reactor::Inside::settle(Connection& c) {
   if (c.state != State::reading) return;
-  if (budget_ == 0 || c.readable) return want_resume(c);
+  if (turn_left_ == 0 || c.readable) return want_resume(c);
   if (c.in.empty() && c.chunked == nullptr) {
     if (finishing_) say_goodbye(c);
     return;

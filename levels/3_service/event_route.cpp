@@ -44,6 +44,8 @@ bool append_decoded(std::string& out, std::string_view text) {
   return true;
 }
 
+bool is_key_in_body(const EventRoute& route) noexcept { return route.key && route.key->from == Reference::From::body; }
+
 Problem no_key(const Reference& from, std::string_view why) {
   return problem_of(ProblemKind::key_missing,
                     "the key is taken from " + to_string(from) + ", which " + std::string(why));
@@ -191,10 +193,10 @@ std::size_t EventReader::record_bytes(std::size_t key, std::size_t headers_text,
 
 std::optional<Problem> EventReader::read(const EventRoute& route, const http::Request& request, PreparedEvent& out) {
   out.event = {};
-  if (auto problem = envelopes_.read(request.head, envelope_)) return problem;
+  if (auto problem = admit(route, request.head, request.body.size())) return problem;
   if (auto problem = check_body(route, request.body)) return problem;
-  if (auto problem = find_key(route, request, out.event.key)) return problem;
-  if (auto problem = find_idempotency(route, request, out.event)) return problem;
+  if (auto problem = find_key(route, request.head, out.event.key)) return problem;
+  find_idempotency(route, request, out.event);
 
   const auto sent = request.head.header("traceparent");
   const std::string_view trace_parent = sent && is_trace_parent(*sent) ? *sent : ids_.trace_parent();
@@ -204,16 +206,10 @@ std::optional<Problem> EventReader::read(const EventRoute& route, const http::Re
   append_escaped(reply_, id);
   reply_ += "\"}";
 
-  const std::size_t limit = limits_.of(route.topic);
-  const std::size_t found =
-      record_bytes(out.event.key ? out.event.key->size() : 0, headers_text_, headers_count_, request.body.size());
-  if (found > limit) {
-    auto problem = problem_of(ProblemKind::record_too_large,
-                              "key, headers and body together exceed what topic " + route.topic + " takes");
-    problem.limit = limit;
-    problem.found = found;
+  const std::size_t key_bytes = out.event.key ? out.event.key->size() : 0;
+  if (auto problem =
+          check_size(route, record_bytes(key_bytes, headers_text_, headers_count_, request.body.size())))
     return problem;
-  }
   out.event.topic = route.topic;
   out.event.payload = request.body;
   out.event.headers = headers_;
@@ -222,21 +218,41 @@ std::optional<Problem> EventReader::read(const EventRoute& route, const http::Re
   return std::nullopt;
 }
 
+std::optional<Problem> EventReader::admit(const EventRoute& route, const http::Head& head, std::size_t body_bytes) {
+  if (auto problem = envelopes_.read(head, envelope_)) return problem;
+  if (is_key_in_body(route)) {
+    if (!envelope_.json) {
+      return problem_of(ProblemKind::unsupported_media_type,
+                        "this route takes its key from " + to_string(*route.key) + ", so Content-Type must be JSON");
+    }
+  } else {
+    std::optional<std::string_view> key;
+    if (auto problem = find_key(route, head, key)) return problem;
+  }
+  if (auto problem = check_idempotency_key(head)) return problem;
+  return check_size(route, record_bytes(0, 0, 0, body_bytes));
+}
+
+std::optional<Problem> EventReader::check_size(const EventRoute& route, std::size_t found) const {
+  const std::size_t limit = limits_.of(route.topic);
+  if (found <= limit) return std::nullopt;
+  auto problem = problem_of(ProblemKind::record_too_large,
+                            "key, headers and body together exceed what topic " + route.topic + " takes");
+  problem.limit = limit;
+  problem.found = found;
+  return problem;
+}
+
 std::optional<Problem> EventReader::check_body(const EventRoute& route, std::string_view body) {
   scan_ = nullptr;
-  const bool key_in_body = route.key && route.key->from == Reference::From::body;
-  if (key_in_body && !envelope_.json) {
-    return problem_of(ProblemKind::unsupported_media_type,
-                      "this route takes its key from " + to_string(*route.key) + ", so Content-Type must be JSON");
-  }
   if (!envelope_.json) return std::nullopt;
   static const std::vector<std::string> nothing;
-  scan_ = &scanner_.scan(body, key_in_body ? route.key->path : nothing);
+  scan_ = &scanner_.scan(body, is_key_in_body(route) ? route.key->path : nothing);
   if (scan_->valid) return std::nullopt;
   return refused_json(*scan_);
 }
 
-std::optional<Problem> EventReader::find_key(const EventRoute& route, const http::Request& request,
+std::optional<Problem> EventReader::find_key(const EventRoute& route, const http::Head& head,
                                              std::optional<std::string_view>& key) {
   if (!route.key) return std::nullopt;
   const Reference& from = *route.key;
@@ -253,9 +269,9 @@ std::optional<Problem> EventReader::find_key(const EventRoute& route, const http
       break;
     }
     case Reference::From::header:
-      return find_header_key(from, request, key);
+      return find_header_key(from, head, key);
     case Reference::From::query:
-      return find_query_key(from, request, key);
+      return find_query_key(from, head, key);
     case Reference::From::path:
       return no_key(from, "no route of this version has");
   }
@@ -263,14 +279,14 @@ std::optional<Problem> EventReader::find_key(const EventRoute& route, const http
 }
 
 // An attribute is what was meant, not how it was spelled: "caf%C3%A9" and "café" are one key.
-std::optional<Problem> EventReader::find_header_key(const Reference& from, const http::Request& request,
+std::optional<Problem> EventReader::find_header_key(const Reference& from, const http::Head& head,
                                                     std::optional<std::string_view>& key) const {
   constexpr std::string_view kAttribute = "ce-";
   if (from.name.starts_with(kAttribute)) {
     key = envelope_.attribute(std::string_view(from.name).substr(kAttribute.size()));
   } else {
-    for (std::size_t i = 0; i < request.head.header_count; i++) {
-      const auto& [name, value] = request.head.headers[i];
+    for (std::size_t i = 0; i < head.header_count; i++) {
+      const auto& [name, value] = head.headers[i];
       if (!http::equals_ignoring_case(name, from.name)) continue;
       if (key) return bad_key(from, "was sent twice");
       key = value;
@@ -279,9 +295,9 @@ std::optional<Problem> EventReader::find_header_key(const Reference& from, const
   return key ? std::nullopt : std::optional(no_key(from, "is missing"));
 }
 
-std::optional<Problem> EventReader::find_query_key(const Reference& from, const http::Request& request,
+std::optional<Problem> EventReader::find_query_key(const Reference& from, const http::Head& head,
                                                    std::optional<std::string_view>& key) {
-  switch (read_query_parameter(request.head.query, from.name, key_)) {
+  switch (read_query_parameter(head.query, from.name, key_)) {
     case QueryFound::found:
       key = key_;
       return std::nullopt;
@@ -310,24 +326,27 @@ void EventReader::take_fingerprint(const EventRoute& route, const http::Request&
   event.fingerprint = db::view(fingerprint_);
 }
 
-std::optional<Problem> EventReader::find_idempotency(const EventRoute& route, const http::Request& request,
-                                                     db::Event& event) {
-  if (const auto sent = request.head.header("idempotency-key")) {
-    if (!read_idempotency_key(*sent, idempotency_key_)) {
-      auto problem = problem_of(ProblemKind::idempotency_key_invalid,
-                                "1 to 255 visible ASCII characters, bare or as a quoted string");
-      problem.limit = kLongestIdempotencyKey;
-      problem.found = sent->size();
-      return problem;
-    }
+// Into idempotency_key_, which is empty where there is none.
+std::optional<Problem> EventReader::check_idempotency_key(const http::Head& head) {
+  idempotency_key_.clear();
+  const auto sent = head.header("idempotency-key");
+  if (!sent || read_idempotency_key(*sent, idempotency_key_)) return std::nullopt;
+  auto problem = problem_of(ProblemKind::idempotency_key_invalid,
+                            "1 to 255 visible ASCII characters, bare or as a quoted string");
+  problem.limit = kLongestIdempotencyKey;
+  problem.found = sent->size();
+  return problem;
+}
+
+void EventReader::find_idempotency(const EventRoute& route, const http::Request& request, db::Event& event) {
+  if (!idempotency_key_.empty()) {
     event.idempotency = db::idempotency_id(route.path, "", idempotency_key_);
   } else if (envelope_.cloudevent) {
     event.idempotency = db::idempotency_id(route.path, "", envelope_.source, envelope_.id);
   } else {
-    return std::nullopt;
+    return;
   }
   take_fingerprint(route, request, event);
-  return std::nullopt;
 }
 
 void EventReader::write_headers(const EventRoute& route, std::string_view id, std::string_view trace_parent) {

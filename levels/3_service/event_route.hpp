@@ -34,20 +34,26 @@ class EventReader {
   // `out` is filled, or the reason why the request is refused is returned (with status 4xx).
   std::optional<Problem> read(const EventRoute& route, const http::Request& request, PreparedEvent& out);
 
+  // The part of it that the head alone decides, for a body of at least so many bytes: where it refuses, read() would
+  // refuse with the same reason whatever the body is.
+  std::optional<Problem> admit(const EventRoute& route, const http::Head& head, std::size_t body_bytes);
+
   // What the broker will count for a record, at most: key, headers and value with the frame of a batch of one.
   static std::size_t record_bytes(std::size_t key, std::size_t headers_text, std::size_t headers,
                                   std::size_t value) noexcept;
 
  private:
   std::optional<Problem> check_body(const EventRoute& route, std::string_view body);
-  std::optional<Problem> find_key(const EventRoute& route, const http::Request& request,
+  std::optional<Problem> check_size(const EventRoute& route, std::size_t found) const;
+  std::optional<Problem> find_key(const EventRoute& route, const http::Head& head,
                                   std::optional<std::string_view>& key);
-  std::optional<Problem> find_header_key(const Reference& from, const http::Request& request,
+  std::optional<Problem> find_header_key(const Reference& from, const http::Head& head,
                                          std::optional<std::string_view>& key) const;
-  std::optional<Problem> find_query_key(const Reference& from, const http::Request& request,
+  std::optional<Problem> find_query_key(const Reference& from, const http::Head& head,
                                         std::optional<std::string_view>& key);
   void take_fingerprint(const EventRoute& route, const http::Request& request, db::Event& event);
-  std::optional<Problem> find_idempotency(const EventRoute& route, const http::Request& request, db::Event& event);
+  std::optional<Problem> check_idempotency_key(const http::Head& head);
+  void find_idempotency(const EventRoute& route, const http::Request& request, db::Event& event);
   void write_headers(const EventRoute& route, std::string_view id, std::string_view trace_parent);
   void write_header(std::string_view prefix, std::string_view name, std::string_view value);
 

@@ -75,8 +75,8 @@ std::string extra_headers(const Problem& problem) {
   return out;
 }
 
-std::string_view refusal_title(int status) noexcept {
-  switch (status) {
+std::string_view refusal_title(const http::Refusal& refusal) noexcept {
+  switch (refusal.status) {
     case 408:
       return "Request too slow";
     case 413:
@@ -94,7 +94,7 @@ std::string_view refusal_title(int status) noexcept {
     case 501:
       return "Not implemented";
     case 503:
-      return "Too many connections";
+      return refusal.reason == "buffers" ? "Too many unfinished requests" : "Too many connections";
     case 505:
       return "HTTP version not supported";
     default:
@@ -149,8 +149,10 @@ std::string to_response(const Problem& problem, std::string_view instance) {
 
 std::string to_json(const http::Refusal& refusal) {
   std::string out = begin_json(refusal.reason, refusal.status);
-  append_member(out, "title", refusal_title(refusal.status));
+  append_member(out, "title", refusal_title(refusal));
   append_member(out, "detail", refusal.detail);
+  if (refusal.limit > 0) append_number(out, "limit", refusal.limit);
+  if (refusal.found > 0) append_number(out, "found", refusal.found);
   return out += '}';
 }
 

@@ -17,6 +17,7 @@
 #include "levels/3_service/event_route.hpp"
 #include "levels/3_service/kill_switch.hpp"
 #include "levels/3_service/problem.hpp"
+#include "levels/3_service/refusals.hpp"
 #include "levels/3_service/routes.hpp"
 #include "levels/3_service/waiting.hpp"
 
@@ -29,20 +30,13 @@ using http::Request;
 using http::Served;
 using http::Ticket;
 
-constexpr int kRetrySoon = 1;
 constexpr Duration kAliveWithin = seconds(10);  // its loop turns at least once a second
-constexpr int kRetryWhenRelayIsBehind = 30;
 constexpr std::string_view kReplayed = "Idempotency-Replayed: true\r\n";
 
 std::string milliseconds_text(Duration took) {
   const auto us = std::chrono::duration_cast<std::chrono::microseconds>(took).count();
   const auto fraction = std::to_string(us % 1000);
   return std::to_string(us / 1000) + '.' + std::string(3 - fraction.size(), '0') + fraction;
-}
-
-Problem with_retry(Problem problem, int seconds) {
-  problem.retry_after_s = seconds;
-  return problem;
 }
 
 std::string breaker_id(const Route& route) { return "route.breaker." + route.settings.path; }
@@ -79,6 +73,7 @@ class Server::Inside final : public http::Service {
   void finished(std::unique_ptr<db::FinishedBatch> batch);
 
   Served serve(Reactor& reactor, const Request& request) override;
+  bool admit(Reactor& reactor, const Request& request) override;
   void expired(Reactor& reactor, Ticket ticket) override;
   bool is_health(const http::Head& head) const override { return Health::asks(head); }
   void accept_failed(Reactor&, int error) override;
@@ -101,10 +96,10 @@ class Server::Inside final : public http::Service {
   void end_reactor();
   Served refuse(Reactor& reactor, const Request& request, Route* route, const Problem& problem);
   Served handle(Reactor& reactor, const Request& request, Route* route);
-  std::optional<Problem> not_now(const Route& route);
-  Problem not_connected(const Route& route);
+  std::optional<Problem> by_head(const Request& request, const Route& route);
+  std::optional<Problem> switched_off(const Route& route);
   std::optional<Problem> breaker_open(const Route& route);
-  std::optional<Problem> too_much(const Route& route);
+  Problem resting(const Route& route, TimePoint now);
   std::optional<Problem> take(const Request& request, Route& route);
   Result<std::uint64_t, db::AddError> queue(const Outbox& outbox, const Request& request, Wait& wait);
   template <class Of, class F>
@@ -264,17 +259,26 @@ Served Server::Inside::serve(Reactor& reactor, const Request& request) {
   return served;
 }
 
+// The head is there, the body is not: what is refused anyway is refused before anybody sends, or keeps, the rest.
+bool Server::Inside::admit(Reactor& reactor, const Request& request) {
+  if (short_of_files_) mind_port();
+  if (parts_.health.serve(reactor, request)) return false;
+  Route* const route = routes_.find(request.head.path);
+  bool admitted = false;
+  guarded(reactor, request.ticket, route, request, [&] {
+    auto problem = misdirected(request.head, route);
+    if (!problem) problem = by_head(request, *route);
+    admitted = !problem;
+    if (problem) refuse(reactor, request, route, *problem);
+  });
+  return admitted;
+}
+
 Served Server::Inside::handle(Reactor& reactor, const Request& request, Route* route) {
-  if (route == nullptr) {
-    return refuse(reactor, request, nullptr, problem_of(ProblemKind::not_found, "no route has this path"));
-  }
-  if (request.head.method != "POST") {
-    auto problem = problem_of(ProblemKind::method_not_allowed, "events are sent with POST");
-    problem.allow = "POST";
-    return refuse(reactor, request, route, problem);
-  }
-  if (const auto problem = not_now(*route)) return refuse(reactor, request, route, *problem);
-  auto problem = too_much(*route);
+  if (const auto problem = misdirected(request.head, route)) return refuse(reactor, request, route, *problem);
+  if (const auto problem = switched_off(*route)) return refuse(reactor, request, route, *problem);
+  if (const auto problem = breaker_open(*route)) return refuse(reactor, request, route, *problem);
+  auto problem = too_much(*route, parts_.time, parts_.health);
   const bool ran = !problem;
   if (ran) problem = take(request, *route);
   if (probe_) probed(*route, ran);
@@ -282,28 +286,19 @@ Served Server::Inside::handle(Reactor& reactor, const Request& request, Route* r
   return Served::deferred;
 }
 
-std::optional<Problem> Server::Inside::not_now(const Route& route) {
+// A breaker's probe is the request that runs, so none is leased here.
+std::optional<Problem> Server::Inside::by_head(const Request& request, const Route& route) {
+  if (auto problem = switched_off(route)) return problem;
+  const TimePoint now = parts_.time.now();
+  if (!budget_.is_closed(route.index) && now < budget_.closed_until(route.index)) return resting(route, now);
+  if (auto problem = too_much(route, parts_.time, parts_.health)) return problem;
+  return reader_.admit(route.settings, request.head, request.head.body_bytes);
+}
+
+std::optional<Problem> Server::Inside::switched_off(const Route& route) {
   if (giving_up_) return nothing_stored();
   if (!route.on.load(std::memory_order_relaxed))
     return problem_of(ProblemKind::route_off, "an operator has switched this route off");
-  return breaker_open(route);
-}
-
-std::optional<Problem> Server::Inside::too_much(const Route& route) {
-  if (route.settings.max_in_flight > 0 && route.in_flight >= route.settings.max_in_flight) {
-    auto problem =
-        problem_of(ProblemKind::bulkhead, "nothing was stored: too many requests of this route wait for their commit");
-    problem.limit = route.settings.max_in_flight;
-    problem.found = route.in_flight;
-    return with_retry(std::move(problem), kRetrySoon);
-  }
-  const Outbox* const outbox = route.usable();
-  if (outbox == nullptr) return not_connected(route);
-  if (outbox->behind()) {
-    return with_retry(problem_of(ProblemKind::outbox_budget,
-                                 "nothing was stored: publishing is too far behind, or how far is not known"),
-                      kRetryWhenRelayIsBehind);
-  }
   return std::nullopt;
 }
 
@@ -314,6 +309,10 @@ std::optional<Problem> Server::Inside::breaker_open(const Route& route) {
   const TimePoint now = parts_.time.now();
   probe_ = budget_.ask(route.index, now, parts_.chance());
   if (probe_ || budget_.is_closed(route.index)) return std::nullopt;
+  return resting(route, now);
+}
+
+Problem Server::Inside::resting(const Route& route, TimePoint now) {
   const Duration left = budget_.closed_until(route.index) - now;
   return with_retry(problem_of(ProblemKind::breaker_open, "nothing was stored: this route failed too often of late"),
                     std::max(kRetrySoon, static_cast<int>(std::chrono::ceil<seconds>(left).count())));
@@ -387,7 +386,7 @@ void Server::Inside::mind_port() {
 std::optional<Problem> Server::Inside::take(const Request& request, Route& route) {
   if (auto problem = reader_.read(route.settings, request, event_)) return problem;
   const Outbox* const outbox = route.usable();
-  if (outbox == nullptr) return not_connected(route);
+  if (outbox == nullptr) return not_connected(route, parts_.time, parts_.health);
   Wait& wait = waiting_.begin(request.ticket, route);
   wait.peer.clear();
   const auto added = queue(*outbox, request, wait);
@@ -398,7 +397,7 @@ std::optional<Problem> Server::Inside::take(const Request& request, Route& route
       problem.limit = parts_.settings.outbox.queue_bytes;
       return with_retry(std::move(problem), kRetrySoon);
     }
-    return not_connected(route);  // lost in this moment; the next request goes to the next pool
+    return not_connected(route, parts_.time, parts_.health);  // lost in this moment; the next request goes to the next pool
   }
   wait.outbox = outbox;
   wait.place = *added;
@@ -407,23 +406,6 @@ std::optional<Problem> Server::Inside::take(const Request& request, Route& route
   active_->store(waiting_.size(), std::memory_order_relaxed);
   added_ = true;
   return std::nullopt;
-}
-
-// The soonest true attempt of the pools it may use.
-Problem Server::Inside::not_connected(const Route& route) {
-  std::string names;
-  std::optional<TimePoint> soonest;
-  for (const Outbox* outbox : route.outboxes) {
-    names += (names.empty() ? "" : ", ") + outbox->pool;
-    const auto next = outbox->next_attempt ? outbox->next_attempt() : std::nullopt;
-    if (next && (!soonest || *next < *soonest)) soonest = next;
-  }
-  const int wait =
-      soonest
-          ? std::max(kRetrySoon,
-                     static_cast<int>(std::chrono::ceil<std::chrono::seconds>(*soonest - parts_.time.now()).count()))
-          : parts_.health.retry_after();
-  return with_retry(problem_of(ProblemKind::not_connected, "nothing was stored: not connected to pool " + names), wait);
 }
 
 // After the event is queued nothing may throw: its outcome must find who waits for it.

@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "config/memory_need.hpp"
 #include "tests/config/files.hpp"
 #include "tests/support/catch.hpp"
 
@@ -373,6 +374,22 @@ TEST_CASE("load: sizes fit together") {
   CHECK(only_mistake(test::load(json)).pointer == "/outbox/queue_bytes");
   json["service"]["limits"]["body_bytes"] = 65'536;
   good(test::load(json));
+  json = test::with("/service/limits/buffer_bytes", 1'000'000);
+  const Mistake buffers = only_mistake(test::load(json));
+  CHECK(buffers.pointer == "/service/limits/buffer_bytes");
+  CHECK(buffers.expected == "at least 1204224: request_line_bytes, header_bytes, body_bytes and 128 KiB");
+  json["service"]["limits"]["buffer_bytes"] = 1'204'224;
+  good(test::load(json));
+}
+
+TEST_CASE("load: what memory a configuration allows is the sum of its bounds") {
+  Settings settings = *test::load(test::with("/service/limits/buffer_bytes", 32 * kMiB)).settings;
+  CHECK(memory_need(settings).total() == (32 + 8 + 64 + 128) * kMiB);
+  CHECK(to_string(memory_need(settings)) ==
+        "memory: up to 232 MiB (40 MiB of unfinished requests and answers, 64 MiB of commit queues, 128 MiB for the "
+        "rest); MemoryMax= or the container's limit must hold it");
+  settings.pools.begin()->second.outbox = false;
+  CHECK(memory_need(settings).total() == (32 + 8 + 128) * kMiB);
 }
 
 TEST_CASE("load: secrets are named; written ones work and are warned of") {

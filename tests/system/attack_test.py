@@ -3,8 +3,8 @@ times are measured by hand (tests/bench)."""
 import http.client
 import json
 import os
+import resource
 import socket
-import threading
 
 import pytest
 from conftest import migrated
@@ -376,3 +376,100 @@ def test_paths_that_look_like_secrets_do_not_stop_the_port(make, daemon, session
         s.close()
     assert answered == [each] * 6
     assert d.metric("ratchet_rejected_total", reason="not-found") == 6 * each
+
+
+# ---- bodies that do not end ----------------------------------------------------------------------------------------
+
+BUFFER_MIB = 64  # service.limits.buffer_bytes
+DECLARED = 900_000
+
+
+@pytest.fixture
+def patient(make, session_postgres):
+    """A daemon that gives bodies all the time of the world, so that only its memory is bounded."""
+    broker = make(EmbeddedBroker, "orders")
+    d = make(Daemon, session_postgres.dsn("app"), broker.bootstrap, service={"limits": {"body_wait_ms": 300_000, "request_ms": 300_000}})
+    return migrated(d, session_postgres).start().wait_level(3)
+
+
+def unfinished(port, chunked):
+    """A connection on which all but the last 100 bytes of an event have been sent."""
+    body = b'{"customer":"c","x":"' + b"x" * (DECLARED - 23) + b'"}'
+    data = HEAD + (b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % DECLARED if chunked else b"Content-Length: %d\r\n\r\n" % DECLARED) + body
+    s = socket.create_connection(("127.0.0.1", port), timeout=30 * SLOW)
+    s.sendall(data[:-100])
+    return s, data[-100:] + (b"\r\n0\r\n\r\n" if chunked else b"")
+
+
+@pytest.mark.parametrize("chunked, count", [(False, 800), (True, 200)])
+def test_bodies_that_do_not_end_cost_a_bounded_memory_and_the_slowest_of_them_their_answer(patient, chunked, count):
+    before = patient.rss_mib()
+    held = [unfinished(patient.http_port, chunked) for _ in range(count)]
+    peak = patient.rss_mib()
+    assert peak - before <= BUFFER_MIB + 20
+    assert patient.post("/events/orders", {"customer": "c"})[0] == 202, "others are served"
+    refused = int(patient.metric("ratchet_rejected_total", reason="buffers"))
+    assert count - 1.1 * BUFFER_MIB * MIB / DECLARED <= refused <= count - 30
+    for s, _ in held[:refused]:
+        status, head, body = answer_of(s)
+        assert status == 503 and b"Retry-After: 1" in head and b'"limit":%d,' % (BUFFER_MIB * MIB) in body, (status, head, body)
+    for s, rest in held[-3:]:
+        s.sendall(rest)
+        assert answer_of(s)[0] == 202
+    assert patient.metric("ratchet_rejected_total", reason="buffers") == refused
+    for s, _ in held:
+        s.close()
+    wait_for("memory goes back to the system", lambda: patient.rss_mib() <= 1.1 * before + 4)
+    print(f"resident: {before:.1f} MiB before, {peak:.1f} at the peak, {patient.rss_mib():.1f} after")  # pytest -s
+
+
+def test_what_the_head_decides_is_answered_before_the_body_is_sent(daemon):
+    json_head = b"Content-Type: application/json\r\n"
+    shapes = {
+        b"POST /nowhere": (404, json_head), b"PUT /events/orders": (405, json_head), b"POST /ready": (405, json_head),
+        b"POST /events/orders": (415, b"Content-Type: text/plain\r\n"), b"POST /events/orders?idempotency": (400, json_head + b"Idempotency-Key: \"\r\n"),
+        b"POST /events/orders?ce": (400, json_head + b"ce-id: 1\r\n"), b"POST /events/orders?expect": (417, json_head + b"Expect: tea\r\n"),
+        b"POST /events/orders?coding": (415, json_head + b"Content-Encoding: gzip\r\n")}
+    for line, (wanted, headers) in shapes.items():
+        for length in (b"Content-Length: 10\r\n", b"Content-Length: 1000000\r\n", b"Transfer-Encoding: chunked\r\n"):
+            for expect in ((b"",) if b"Expect" in headers else (b"", b"Expect: 100-continue\r\n")):
+                with socket.create_connection(("127.0.0.1", daemon.http_port), timeout=20 * SLOW) as s:
+                    s.sendall(line + b" HTTP/1.1\r\nHost: a\r\n" + headers + length + expect + b"\r\n")
+                    assert answer_of(s)[0] == wanted, (line, length, expect)
+    body = b"0123456789"
+    kept = [(line, wanted, headers) for line, (wanted, headers) in shapes.items() if b"Expect" not in headers and b"Encoding" not in headers]
+    with socket.create_connection(("127.0.0.1", daemon.http_port), timeout=20 * SLOW) as s:
+        for line, wanted, headers in kept:  # whole requests, and such as come in two pieces: one connection for all
+            for pause in (False, True):
+                head = line + b" HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n" + headers + b"\r\n"
+                s.sendall(head if pause else head + body)
+                assert answer_of(s)[0] == wanted, line
+                s.sendall(body if pause else b"")
+        good = b'{"customer":"c"}'
+        s.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(good) + good)
+        assert answer_of(s)[0] == 202
+
+
+def test_a_route_that_is_switched_off_or_full_reads_no_body(daemon):
+    daemon.ctl("route", "off", "/events/orders")
+    try:
+        for expect in (b"", b"Expect: 100-continue\r\n"):
+            with socket.create_connection(("127.0.0.1", daemon.http_port), timeout=20 * SLOW) as s:
+                s.sendall(HEAD + b"Content-Length: 900000\r\n" + expect + b"\r\n")
+                status, _, body = answer_of(s)
+                assert status == 503 and b"route-off" in body
+    finally:
+        daemon.ctl("route", "on", "/events/orders")
+
+
+def test_memory_that_is_not_to_be_had_costs_connections_and_not_the_process(patient):
+    pid = patient.process.pid
+    total = int(open(f"/proc/{pid}/statm").read().split()[0]) * 4096
+    resource.prlimit(pid, resource.RLIMIT_AS, (total + 16 * MIB, resource.RLIM_INFINITY))
+    held = [unfinished(patient.http_port, False)[0] for _ in range(100)]
+    wait_for("answers", lambda: patient.metric("ratchet_rejected_total", reason="buffers") >= 60)
+    resource.prlimit(pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    for s in held:
+        s.close()
+    assert patient.post("/events/orders", {"customer": "c"})[0] == 202
+    assert patient.process.poll() is None and patient.held() == 3

@@ -76,6 +76,13 @@ class EchoService final : public Service {
       spoilt = true;
     return Served::answered;
   }
+  // Wants no body of what begins with /no.
+  bool admit(Reactor& reactor, const Request& request) override {
+    if (request.head.path.substr(0, 3) != "/no" || request.head.path == "/none") return true;
+    must_be(request.body.empty());
+    must_be(reactor.answer(request.ticket, {404, "text/plain", "not wanted", "", false}));
+    return false;
+  }
   void expired(Reactor& reactor, Ticket ticket) override {
     ++expirations;
     reactor.answer(ticket, {503, "text/plain", "expired", "", false});

@@ -464,3 +464,38 @@ TEST_CASE("waiting: an outcome finds its own request, or none") {
     CHECK(token != later);
   CHECK(waiting.find(std::uint64_t{0}) == nullptr);
 }
+
+TEST_CASE("event_route: what the head decides is the same before the body is there and after") {
+  World world;
+  world.limits.set({{"orders", 2000}}, 1'000'000);
+  const Reference header{From::header, "x-key", {}};
+  struct Row {
+    EventRoute route;
+    std::vector<std::string_view> headers;
+    std::size_t body_bytes;
+    int status;
+  };
+  for (const Row& row : std::vector<Row>{
+           {route_with(body({"a"})), {"Content-Type: text/plain"}, 10, 415},
+           {route_with(body({"a"})), {"Content-Type: text/plain", "ce-specversion: 1.0", "ce-id: 1", "ce-source: /s", "ce-type: t"}, 10, 415},
+           {route_with(), {kJson, "ce-id: 1"}, 10, 400},
+           {route_with(header), {kJson}, 10, 422},
+           {route_with(), {kJson, "Idempotency-Key: \""}, 10, 400},
+           {route_with(), {kJson}, 2001, 413},
+           {route_with(body({"a"})), {kJson}, 2001, 413}}) {
+    const std::string text(row.body_bytes, '{');  // no JSON: the head comes first
+    const MadeRequest request("/events/orders", row.headers, text);
+    const auto whole = world.read(row.route, request);
+    const auto early = world.reader.admit(row.route, request.request().head, row.body_bytes);
+    REQUIRE(whole);
+    REQUIRE(early);
+    CHECK(early->status == row.status);
+    CHECK(early->type == whole->type);
+    CHECK(early->detail == whole->detail);
+    CHECK(early->limit == whole->limit);
+    CHECK(early->found == whole->found);
+  }
+  const MadeRequest good("/events/orders", {kJson}, "no JSON");
+  CHECK_FALSE(world.reader.admit(route_with(body({"a"})), good.request().head, 7));
+  CHECK(world.read(route_with(body({"a"})), good));
+}
