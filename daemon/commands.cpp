@@ -2,6 +2,7 @@
 
 #include <iostream>
 
+#include "config/memory_need.hpp"
 #include "config/reference.hpp"
 #include "levels/1_database/connection.hpp"
 #include "levels/1_database/conninfo.hpp"
@@ -62,6 +63,7 @@ int check(const Loaded& loaded) {
     std::cerr << "warning: " << warning.pointer << ": " << warning.text << '\n';
   for (const auto& [name, pool] : loaded.settings->pools)
     std::cout << sizing(pool) << '\n';
+  std::cout << to_string(memory_need(*loaded.settings)) << '\n';
   std::cout << "configuration is good: " << loaded.settings->routes.size() << " route(s)\n";
   return 0;
 }

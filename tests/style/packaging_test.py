@@ -87,3 +87,36 @@ def test_the_image_runs_as_nobody_special_and_can_be_stopped():
     lines = (PACKAGING / "Dockerfile").read_text()
     assert re.search(r"^USER ratchetd$", lines, re.M) and re.search(r"^STOPSIGNAL SIGTERM$", lines, re.M)
     assert re.search(r'^ENTRYPOINT \["', lines, re.M) and re.search(r'^HEALTHCHECK .*CMD \["ratchetctl", "wait"', lines, re.M)
+
+
+def mebibytes(text):
+    number, unit = re.fullmatch(r"(\d+)([KMG])i?", text, re.I).groups()
+    return int(number) * {"k": 1 / 1024, "m": 1, "g": 1024}[unit.lower()]
+
+
+def memory_need_mib(settings):
+    """config/memory_need.cpp, from its own constants and the defaults."""
+    def constant(name, file):
+        return int(re.search(rf"{name} = (\d+) \* kMiB", (ROOT / "config" / file).read_text())[1])
+
+    limits, pools = settings.get("service", {}).get("limits", {}), settings["database"]["pools"]
+    buffers = limits.get("buffer_bytes", constant("buffer_bytes", "settings.hpp") * 2**20) / 2**20
+    queue = settings.get("outbox", {}).get("queue_bytes", constant("queue_bytes", "settings.hpp") * 2**20) / 2**20
+    outboxes = max(1, sum(pool.get("outbox", False) for pool in pools.values()))
+    return buffers + constant("kOpsBufferBytes", "memory_need.hpp") + outboxes * queue + constant("kRestOfMemory", "memory_need.hpp")
+
+
+def test_every_limit_of_memory_holds_what_the_configuration_beside_it_allows():
+    manifest = [d for d in yaml.safe_load_all((PACKAGING / "kubernetes/ratchetd.yaml").read_text()) if d]
+    container = next(d for d in manifest if d["kind"] == "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    in_map = next(json.loads(d["data"]["ratchetd.json"]) for d in manifest if d["kind"] == "ConfigMap")
+    compose = yaml.safe_load((PACKAGING / "compose/compose.yaml").read_text())
+    shipped = json.loads((ROOT / "config/ratchetd.json").read_text())
+    given = [(container["resources"]["limits"]["memory"], in_map)]
+    given += [(s["mem_limit"], json.loads((PACKAGING / "compose/ratchetd.json").read_text()))
+              for name, s in compose["services"].items() if name.startswith("ratchetd-")]
+    for unit in ("ratchetd.service", "ratchetd@.service"):
+        given.append((re.search(r"^MemoryMax=(\w+)$", (ROOT / "systemd" / unit).read_text(), re.M)[1], shipped))
+    assert len(given) == 5
+    for limit, settings in given:
+        assert mebibytes(limit) >= memory_need_mib(settings), (limit, settings)
