@@ -10,6 +10,7 @@
 #include "config/load.hpp"
 #include "daemon/command_line.hpp"
 #include "daemon/commands.hpp"
+#include "daemon/memory_return.hpp"
 #include "daemon/signals.hpp"
 #include "daemon/wire.hpp"
 
@@ -66,6 +67,7 @@ int main(int argc, char** argv) {
   if (line.verb == ratchet::CommandLine::Verb::check) return ratchet::check(loaded);
   if (line.verb == ratchet::CommandLine::Verb::migrate) return ratchet::migrate(*loaded.settings, line.owner_dsn, line.pool, time);
 
+  ratchet::MemoryReturn::keep_large_apart();
   ratchet::block_signals();
   Chance chance;
   const RealRandom random;

@@ -10,6 +10,7 @@
 #include "daemon/control.hpp"
 #include "daemon/file_budget.hpp"
 #include "daemon/manager.hpp"
+#include "daemon/memory_return.hpp"
 #include "daemon/signals.hpp"
 #include "daemon/systemd.hpp"
 #include "levels/0_baseline/ops.hpp"
@@ -126,6 +127,7 @@ struct Daemon::Inside {
     port.turn(now);
     systemd.turn(status, now);
     log.say_repeats();
+    memory.turn(now);
   }
 
   CommandReply switch_route(const std::string& path, bool on, const std::string& why) {
@@ -236,6 +238,7 @@ struct Daemon::Inside {
   Ops ops{{settings, board, history, health, alarms, time, log, metrics}};
   bool ops_open = false;
   TimePoint ops_try_at{};
+  MemoryReturn memory;
   Mailbox mailbox;
 
   // Level 1

@@ -1,6 +1,7 @@
 // Requests as the reactor would hand them over, made from text.
 #pragma once
 
+#include <initializer_list>
 #include <stdexcept>
 #include <string>
 #include <string_view>
