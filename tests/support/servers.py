@@ -163,7 +163,7 @@ class Standby(Postgres):
         super().__init__(**settings)
 
     def make_data(self):
-        self.run("pg_basebackup", "-D", self.data, "-R", "-X", "stream", "-h", self.primary.dir, "-p", self.primary.port, "-U", "postgres")
+        self.run("pg_basebackup", "-D", self.data, "-R", "-X", "stream", "-c", "fast", "-h", self.primary.dir, "-p", self.primary.port, "-U", "postgres")
 
     def promote(self):
         self.run("pg_ctl", "promote", "-w", "-D", self.data)
