@@ -147,6 +147,7 @@ void Conductor::take_lowered(int level) {
 
 Duration Conductor::rest(int level, FaultKind kind) {
   Backoff& backoff = backoff_[static_cast<std::size_t>(level)];
+  if (ends_at_once(kind)) return backoff.soon(parts_.chance());
   return needs_a_person(kind) ? backoff.cap(parts_.chance()) : backoff.next(parts_.chance());
 }
 

@@ -158,7 +158,7 @@ void Climber::let_go(Lock& lock, Leave leave) {
 
 void Climber::failed(const Fault& fault, bool was_held) {
   last_fault_ = fault;
-  const Duration rest = backoff_.next(parts_.chance());
+  const Duration rest = ends_at_once(fault.kind) ? backoff_.soon(parts_.chance()) : backoff_.next(parts_.chance());
   next_attempt_ = parts_.time.now() + rest;
   const std::string kind(to_string(fault.kind));
   parts_.metrics

@@ -200,7 +200,7 @@ struct Connection::Inside {
   Inside& operator=(const Inside&) = delete;
 
   // Why the connection is gone: in the server's own words where it had any. An ERROR before the end is not why.
-  SqlError lose(Said fallback) {
+  SqlError lose(Said fallback, bool in_call = false) {
     broken.store(true, std::memory_order_release);
     if (loss) return *loss;
     Said told = what_was_said(PQerrorMessage(raw));
@@ -211,7 +211,18 @@ struct Connection::Inside {
       told = {{}, overdue ? "no answer within the call's time, connection cut" : "connection cut by its pool"};
     }
     if (told.text.empty()) told.text = "connection lost";
+    left_call.store(in_call && !words.farewell(), std::memory_order_release);
     loss = SqlError{SqlError::Kind::lost, std::move(told.sqlstate), std::move(told.text), {}};
+    return *loss;
+  }
+
+  // What the server calls done is on no standby, though one has to have it: as far as anybody may be told, its fate is
+  // as unknown as that of a commit whose answer was lost, and it is treated like that.
+  SqlError unsafe() {
+    broken.store(true, std::memory_order_release);
+    const std::string text =
+        "the wait for a synchronous standby was cancelled: committed, but perhaps replicated nowhere";
+    loss = SqlError{SqlError::Kind::lost, {}, text, {}};
     return *loss;
   }
 
@@ -220,7 +231,7 @@ struct Connection::Inside {
   SqlError failed(const char* what, bool doubtful) {
     const auto& word = words.error();
     const bool over = PQstatus(raw) != CONNECTION_OK || words.farewell() || cut.load(std::memory_order_acquire);
-    if (over || (doubtful && !word)) return lose(what_was_said(what));
+    if (over || (doubtful && !word)) return lose(what_was_said(what), true);
     if (word) return {SqlError::Kind::said, word->sqlstate, word->text, word->context};
     Said said = what_was_said(what);  // libpq's or libpqxx's own
     return {SqlError::Kind::said, std::move(said.sqlstate), std::move(said.text), {}};
@@ -250,6 +261,7 @@ struct Connection::Inside {
     if (due.exchange(kNever) == kCutMark) {  // answered in the moment it was cut
       broken.store(true, std::memory_order_release);
     }
+    if (answer && words.unreplicated()) return unsafe();
     return answer;
   }
 
@@ -262,12 +274,12 @@ struct Connection::Inside {
   bool options_taken = true;
   const TimeSource& time;
   int fd = -1;  // a duplicate: libpq closes its own when it likes, and the number may be somebody else's by then
-  int pid = 0;
+  std::atomic<int> pid{0};
   std::map<std::string, std::string> prepared;
   std::optional<SqlError> loss;
   std::atomic<TimePoint> allowed{kNever};  // for the next call
   std::atomic<TimePoint> due{kNever};      // of the call under way
-  std::atomic<bool> broken{false}, cut{false}, overdue{false};
+  std::atomic<bool> broken{false}, cut{false}, overdue{false}, left_call{false};
 };
 
 Connection::Connection(std::unique_ptr<Inside> inside) : inside_(std::move(inside)) {}
@@ -384,5 +396,11 @@ void Connection::cut() noexcept {
 }
 
 bool Connection::was_cut() const noexcept { return inside_->cut.load(std::memory_order_acquire); }
+
+bool Connection::was_overdue() const noexcept { return inside_->overdue.load(std::memory_order_acquire); }
+
+bool Connection::in_call() const noexcept { return inside_->due.load() != kNever; }
+
+bool Connection::left_call() const noexcept { return inside_->left_call.load(std::memory_order_acquire); }
 
 }  // namespace ratchet::db

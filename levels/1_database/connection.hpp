@@ -117,6 +117,11 @@ class Connection {
   bool cut_if_overdue(TimePoint now) noexcept;
   void cut() noexcept;              // shutdown(fd): whoever waits in a call returns with `lost`. Any thread.
   bool was_cut() const noexcept;    // any thread
+  bool was_overdue() const noexcept;  // it was cut because a call had had its time
+  bool in_call() const noexcept;    // any thread
+  // It was lost in the middle of a call, and the server has not said that it ends: the backend may be at work still.
+  // From then on, and before `in_call` ends. Any thread.
+  bool left_call() const noexcept;
 
  private:
   struct Inside;

@@ -84,6 +84,7 @@ Pool::Inside::Inside(PoolSettings settings, Parts parts)
       parts_(std::move(parts)),
       where_(place_of(settings_.dsn)),
       refill_(settings_.size),
+      unfinished_(settings_.size, settings_.statement),
       event_(new_event()) {
   const Labels pool{{"pool", settings_.name}};
   const std::string count = "db_client_connection_count";
@@ -98,6 +99,8 @@ Pool::Inside::Inside(PoolSettings settings, Parts parts)
       metrics.histogram("db_client_connection_create_time_seconds", "Time to connect", pool, lease_buckets);
   wait_seconds_ =
       metrics.histogram("db_client_connection_wait_time_seconds", "Wait for a connection", pool, lease_buckets);
+  left_ = metrics.gauge("ratchet_pool_unfinished_calls",
+                        "Calls given up whose backends have not ended; they count against the pool's size", pool);
   most_.set(settings_.size);
 }
 
@@ -216,6 +219,8 @@ Result<Nothing> Pool::Inside::open(Patience& patience, Incarnation incarnation) 
     fault = Fault{1, 0, FaultKind::connection_lost, "a connection ended while the others were opened", TimePoint()};
   }
   if (fault) {
+    for (const auto& connection : first)
+      note_left(*connection);
     slots_.clear();
     show();
     lock.unlock();
@@ -274,7 +279,7 @@ void Pool::Inside::close(Patience& patience) {
 Result<std::unique_ptr<Connection>, LeaseError> Pool::Inside::lease(TimePoint deadline) {
   Lock lock(mutex_);
   if (phase_ != Phase::open) return LeaseError::not_connected;
-  if (waiting_.empty()) {
+  if (waiting_.empty() && !unfinished_.doubtful()) {
     if (Slot* slot = free_slot(false)) {
       wait_seconds_.observe(0);
       return take(*slot, Use::lent);
@@ -300,6 +305,7 @@ Result<std::unique_ptr<Connection>, LeaseError> Pool::Inside::lease(TimePoint de
 // What is not kept is destroyed with the argument, after the mutex is let go.
 void Pool::Inside::give_back(std::unique_ptr<Connection> connection) noexcept {
   std::lock_guard lock(mutex_);
+  note_left(*connection);
   Slot* slot = find(connection.get());
   if (slot == nullptr) return;  // of a pool closed meanwhile
   const bool broken = slot->dead || connection->broken();
@@ -373,17 +379,11 @@ Pool::Inside::Slot* Pool::Inside::free_slot(bool for_probe) noexcept {
 
 void Pool::Inside::settle(Slot& slot, std::unique_ptr<Connection> connection) {
   slot.patience = nullptr;
-  if (!slot.reserved && !waiting_.empty()) {
-    slot.use = Use::lent;
-    Waiter& first = *waiting_.front();
-    waiting_.pop_front();
-    first.given = std::move(connection);
-    first.woken.notify_one();
-  } else {
-    slot.use = Use::idle;
-    connection->allow_until(TimePoint::max());
-    slot.home = std::move(connection);
-  }
+  slot.use = Use::idle;
+  connection->allow_until(TimePoint::max());
+  slot.home = std::move(connection);
+  hand_out();
+  if (unfinished_.doubtful()) opener_.notify_all();
   kick();  // what the keeper polls has changed
   show();
 }
@@ -503,13 +503,14 @@ int Pool::Inside::lendable() const noexcept {
   return n;
 }
 
-int Pool::Inside::missing() const noexcept { return refill_.missing(live()); }
+int Pool::Inside::missing() const noexcept { return refill_.missing(present()); }
 
 void Pool::Inside::show() noexcept {
   const auto idle = std::count_if(slots_.begin(), slots_.end(), [](const auto& s) { return s->use == Use::idle; });
   idle_.set(static_cast<double>(idle));
   used_.set(static_cast<double>(slots_.size()) - static_cast<double>(idle));
   pending_.set(static_cast<double>(waiting_.size()));
+  left_.set(static_cast<double>(unfinished_.count()));
 }
 
 std::optional<Fault> Pool::Inside::fault() const {
@@ -519,7 +520,10 @@ std::optional<Fault> Pool::Inside::fault() const {
 
 std::optional<std::string> Pool::Inside::degraded() const {
   std::lock_guard lock(mutex_);
-  if (phase_ != Phase::open || open_error_.empty() || live() >= settings_.size) return std::nullopt;
+  if (phase_ != Phase::open) return std::nullopt;
+  if (!hangs_.empty())
+    return std::to_string(live()) + " of " + std::to_string(settings_.size) + " connections: " + hangs_;
+  if (open_error_.empty() || live() >= settings_.size) return std::nullopt;
   return std::to_string(live()) + " of " + std::to_string(settings_.size) + " connections: " + open_error_;
 }
 

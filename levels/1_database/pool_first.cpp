@@ -21,6 +21,8 @@ std::optional<Fault> Pool::Inside::first_connections(Patience& patience, Connect
     auto fault = one_more(patience, all, pooler);
     if (pooler.proof()) return pooled();
     if (fault) return all.empty() ? *fault : too_few(*fault, static_cast<int>(all.size()));
+    if (all.size() > 1 || settings_.role != PoolRole::primary) continue;
+    if (auto hung = hindrance(*all.front(), patience)) return hung;
   }
   for (int round = 0; round < kPoolerRounds && pooler.suspected() && all.size() > 1; ++round) {
     for (std::size_t i = 0; i < all.size(); ++i) {
@@ -47,6 +49,7 @@ std::optional<Fault> Pool::Inside::one_more(Patience& patience, Connections& all
   const auto role = check_role(**connection, until, patience);
   if (!role) {
     std::lock_guard lock(mutex_);
+    note_left(**connection);
     remove(connection->get(), {});
     return role.error();
   }

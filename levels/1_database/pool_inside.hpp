@@ -3,7 +3,7 @@
 // Two threads, because connecting takes time and watching must not wait for it. The keeper polls the sockets (idle
 // ones for anything, lent ones for the end of the connection) and cuts calls that are overdue; it never calls the
 // server. The opener connects, one at a time: it replaces what is lost, fills up slowly, and is the "one immediate
-// reconnect" when all are lost.
+// reconnect" when all are lost. It also looks what became of calls that were given up, and until it has, nothing is lent.
 //
 // A slot is one server connection. Whoever uses it owns the Connection; the slot always knows where it is, and is
 // taken off the list, under the mutex, before the Connection is destroyed: so the keeper may poll and cut whatever
@@ -19,6 +19,7 @@
 #include "levels/1_database/commit_stall.hpp"
 #include "levels/1_database/pool.hpp"
 #include "levels/1_database/refill.hpp"
+#include "levels/1_database/unfinished.hpp"
 
 namespace ratchet::db {
 
@@ -97,6 +98,7 @@ class Pool::Inside {
   int live() const noexcept;
   int lendable() const noexcept;
   int missing() const noexcept;
+  int present() const noexcept;
   void show() noexcept;  // the gauges
 
   // pool_first.cpp
@@ -105,6 +107,15 @@ class Pool::Inside {
   std::optional<Fault> one_more(Patience& patience, Connections& all, PoolerCheck& pooler);
   std::optional<Fault> see_backend(Connection& connection, std::size_t which, Patience& patience, PoolerCheck& pooler);
   Fault too_few(const Fault& why, int got) const;
+
+  // pool_unfinished.cpp
+  std::optional<Fault> hindrance(Connection& connection, Patience& patience);
+  void note_left(const Connection& connection);
+  std::optional<TimePoint> next_unfinished_look() noexcept;
+  void look_at_unfinished(Lock& lock);
+  Unfinished::Finding judge_unfinished(const Rows& rows, bool raising);
+  void tell_unfinished(const Unfinished::Finding& finding);
+  void hand_out();
 
   // pool_keeper.cpp
   void keep();
@@ -134,6 +145,9 @@ class Pool::Inside {
   std::deque<Waiter*> waiting_;         // first come, first served
   Refill refill_;                       // when the opener connects
   std::optional<TimePoint> short_since_;  // fewer than are needed
+  Unfinished unfinished_;               // over close() and open(): what was left behind stays there
+  TimePoint look_at_{};                 // when the opener looks at them next
+  std::string hangs_;                   // what the latest look found; "": nothing
   Patience* opening_ = nullptr;         // of the attempt under way
   std::string open_error_;              // why the latest attempt failed; "" when it did not
   std::optional<Fault> lost_;           // in phase `lost`
@@ -144,7 +158,7 @@ class Pool::Inside {
   std::atomic<bool> doubt_{false};  // a user was told what may be everybody's matter
   std::atomic<TimePoint> wake_at_{TimePoint::max()};  // until when the keeper sleeps; max: it is awake
   const int event_;
-  Gauge idle_, used_, most_, pending_;
+  Gauge idle_, used_, most_, pending_, left_;
   Counter timeouts_;
   Histogram create_seconds_, wait_seconds_;
   std::thread keeper_thread_, opener_thread_;

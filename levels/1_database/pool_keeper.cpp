@@ -137,13 +137,17 @@ void Pool::Inside::retire_old(std::vector<std::unique_ptr<Connection>>& old, Tim
 void Pool::Inside::open_more() {
   Lock lock(mutex_);
   while (!stopping_) {
-    const auto due = phase_ == Phase::open ? refill_.due(live()) : std::nullopt;
-    if (!due) {
-      opener_.wait(lock);
-    } else if (parts_.time.now() < *due) {
-      opener_.wait_until(lock, *due);
-    } else {
+    const auto due = phase_ == Phase::open ? refill_.due(present()) : std::nullopt;
+    const auto look = next_unfinished_look();
+    const TimePoint now = parts_.time.now();
+    if (look && now >= *look) {
+      look_at_unfinished(lock);
+    } else if (due && now >= *due) {
       open_one(lock);
+    } else if (due || look) {
+      opener_.wait_until(lock, std::min(due.value_or(TimePoint::max()), look.value_or(TimePoint::max())));
+    } else {
+      opener_.wait(lock);
     }
   }
 }
@@ -173,6 +177,7 @@ void Pool::Inside::open_one(Lock& lock) {
     if (!fault) connection->reset();
     lock.lock();
   } else if (fault) {
+    if (connection) note_left(**connection);
     if (connection) remove(connection->get(), {});
     not_joined(*fault, alone);
   } else {

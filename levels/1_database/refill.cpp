@@ -11,9 +11,14 @@ constexpr auto kPause = std::chrono::milliseconds(50);  // between the steps of 
 
 }  // namespace
 
-void Refill::open() noexcept { *this = Refill(size_), target_ = 1; }
+void Refill::open() noexcept {
+  const int taken = taken_;
+  *this = Refill(size_);
+  taken_ = taken;
+  target_ = 1;
+}
 
-int Refill::missing(int live) const noexcept { return std::max(0, std::min(target_, size_) - live); }
+int Refill::missing(int live) const noexcept { return std::max(0, std::min(target_, room()) - live); }
 
 std::optional<TimePoint> Refill::due(int live) const noexcept {
   if (urgent_) return TimePoint::min();
@@ -39,7 +44,7 @@ void Refill::joined(int live) noexcept {
 
 bool Refill::step(int live, TimePoint now, double chance) noexcept {
   backoff_ = Backoff();
-  if (live < target_) return false;
+  if (live < std::min(target_, room())) return false;
   if (target_ >= size_) return true;
   step_ *= 2;
   target_ = std::min(size_, target_ + step_);

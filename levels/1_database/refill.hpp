@@ -22,6 +22,9 @@ class Refill {
   // The pool opens, with its first connection.
   void open() noexcept;
 
+  // So many of `size` are taken by what our connections left behind (see Unfinished).
+  void take(int taken) noexcept { taken_ = taken; }
+
   // So many more should be there by now.
   int missing(int live) const noexcept;
   // When the next attempt is due; empty: none is.
@@ -47,7 +50,10 @@ class Refill {
   bool too_many() const noexcept { return too_many_; }
 
  private:
+  int room() const noexcept { return size_ - taken_; }
+
   int size_;
+  int taken_ = 0;
   int target_ = 0;  // so many may be open by now
   int step_ = 1;
   TimePoint open_at_{};  // no attempt to open one more before

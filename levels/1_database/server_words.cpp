@@ -58,8 +58,10 @@ void ServerWords::answered(const pg_result* result) {
 }
 
 void ServerWords::noticed(void* self, const pg_result* notice) {
+  auto& words = *static_cast<ServerWords*>(self);
+  if (field(notice, PG_DIAG_SOURCE_FUNCTION) == "SyncRepWaitForLSN") words.unreplicated_ = true;
   auto word = word_of(notice);
-  if (word && is_farewell(*word, notice)) static_cast<ServerWords*>(self)->farewell_ = std::move(word);
+  if (word && is_farewell(*word, notice)) words.farewell_ = std::move(word);
 }
 
 }  // namespace ratchet::db

@@ -28,9 +28,12 @@ class ServerWords {
   void listen_to(pg_conn* connection);
 
   // A call begins: what was said before it is of no more account, but for a farewell.
-  void forget() noexcept { error_.reset(); }
+  void forget() noexcept { error_.reset(), unreplicated_ = false; }
   // What the call under way, or the last one, was answered with.
   const std::optional<ServerWord>& error() const noexcept { return error_; }
+  // The call under way has come back although its commit is on no synchronous standby: somebody cancelled the wait.
+  // Told by the server's function, as the text is translated.
+  bool unreplicated() const noexcept { return unreplicated_; }
   // With what the server ended the session, asked or not: a FATAL, or the warning of a backend that is told to quit.
   const std::optional<ServerWord>& farewell() const noexcept { return farewell_; }
 
@@ -39,6 +42,7 @@ class ServerWords {
   static void noticed(void* self, const pg_result* notice);
 
   std::optional<ServerWord> error_, farewell_;
+  bool unreplicated_ = false;
 };
 
 }  // namespace ratchet::db

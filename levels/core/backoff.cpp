@@ -33,6 +33,10 @@ Duration Backoff::cap(double chance) noexcept {
   return between(settings_.cap - settings_.cap / 5, settings_.cap, chance);
 }
 
+Duration Backoff::soon(double chance) const noexcept {
+  return std::max(least_, between(settings_.base, std::max(settings_.early, settings_.base), chance));
+}
+
 void Backoff::fell(Duration held, int falls) noexcept {
   const bool flaps = falls >= Flapping::kMany;
   least_ = Duration::zero();

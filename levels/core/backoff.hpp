@@ -37,6 +37,8 @@ class Backoff {
   Duration next(double chance) noexcept;
   // The rest after a failure that only a person can mend: the cap, less up to a fifth.
   Duration cap(double chance) noexcept;
+  // The rest after a failure whose cause ends at once when it ends: base plus jitter, more only where it flaps.
+  Duration soon(double chance) const noexcept;
   // What was held for so long is lost, the `falls`th time of late (Flapping::falls). The rest that follows is base plus
   // jitter if it had been held for `settle`, and does not flap.
   void fell(Duration held, int falls = 1) noexcept;

@@ -36,6 +36,12 @@ std::string_view to_string(FaultKind kind) noexcept {
       return "connection_lost";
     case FaultKind::disk_full:
       return "disk_full";
+    case FaultKind::standby_away:
+      return "standby_away";
+    case FaultKind::disk_stuck:
+      return "disk_stuck";
+    case FaultKind::locked:
+      return "locked";
     case FaultKind::topic_missing:
       return "topic_missing";
     case FaultKind::not_enough_replicas:
@@ -78,6 +84,9 @@ bool needs_a_person(FaultKind kind) noexcept {
     case FaultKind::too_few_connections:
     case FaultKind::connection_lost:
     case FaultKind::disk_full:
+    case FaultKind::standby_away:
+    case FaultKind::disk_stuck:
+    case FaultKind::locked:
     case FaultKind::not_enough_replicas:
     case FaultKind::leader_unreachable:
     case FaultKind::broker_fatal:
@@ -89,6 +98,10 @@ bool needs_a_person(FaultKind kind) noexcept {
       return false;
   }
   return false;
+}
+
+bool ends_at_once(FaultKind kind) noexcept {
+  return kind == FaultKind::standby_away || kind == FaultKind::disk_stuck || kind == FaultKind::locked;
 }
 
 }  // namespace ratchet

@@ -29,6 +29,9 @@ enum class FaultKind : std::uint8_t {
   wrong_setting,         // one of the server's that we need otherwise and may not set
   connection_lost,       // was there, is gone
   disk_full,             // SQLSTATE 53100
+  standby_away,          // commits wait for a synchronous standby
+  disk_stuck,            // the server waits for its disk
+  locked,                // a lock that another session holds
   topic_missing,         // a required topic does not exist
   not_enough_replicas,   // a partition without a leader, or the broker will not take acks=all
   leader_unreachable,    // a partition's leader does not answer where it says it is, while another broker does
@@ -46,6 +49,10 @@ std::string_view to_string(FaultKind kind) noexcept;
 // True where only a person can mend it (wrong password, missing right, schema or topic): the next attempt goes
 // straight to the backoff's cap instead of hammering.
 bool needs_a_person(FaultKind kind) noexcept;
+
+// True where asking is cheap for the other side and what hinders us ends in a moment when it ends: the next attempt
+// follows after a short rest, however many there were.
+bool ends_at_once(FaultKind kind) noexcept;
 
 struct Fault {
   int level = 0;                 // 1..3

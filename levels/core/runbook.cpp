@@ -46,6 +46,14 @@ constexpr std::array kRows{
         "postgresql.conf."},
     Row{FaultKind::connection_lost, "Look at the server's log for a crash, a restart or an administrator's command."},
     Row{FaultKind::disk_full, "Make room on the server's disk; look at old replication slots and archived WAL first."},
+    Row{FaultKind::standby_away,
+        "Bring the synchronous standby back, or take it out of synchronous_standby_names and reload the server. Do not "
+        "cancel or terminate backends that wait for it: their commits would be seen, and be replicated nowhere."},
+    Row{FaultKind::disk_stuck,
+        "The server's disk does not finish a write or fsync: look at its storage (dmesg, iostat), mend it or fail "
+        "over."},
+    Row{FaultKind::locked,
+        "Another session holds the lock: find it with pg_blocking_pids() of the backend named, and let it end."},
     Row{FaultKind::topic_missing, "Create the topic (ratchetd never does), or correct its name."},
     Row{FaultKind::not_enough_replicas,
         "Bring brokers back until every partition has a leader and min.insync.replicas in sync, or lower that "

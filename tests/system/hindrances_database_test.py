@@ -7,6 +7,7 @@ import uuid
 from conftest import migrated, prepared
 from hindrances import judge_all, table
 
+from tests.support.faults import Disk, missing_for_disks
 from tests.support.pgbouncer import PgBouncer
 from tests.support.servers import Daemon, EmbeddedBroker, Postgres, wait_for
 
@@ -231,6 +232,52 @@ def a_server_that_comes_and_goes(make):
         wait_for("level 1 lost", lambda: d.held() == 0)
         postgres.start()
     yield d
+
+
+def served(make, postgres, **pool):
+    """A daemon at level 3 on this server, with a broker in memory."""
+    broker = make(EmbeddedBroker, "orders")
+    d = make(Daemon, postgres.dsn("app"), broker.bootstrap, database={"pools": {"main": {"statement_timeout_ms": 1000, **pool}}})
+    return migrated(d, postgres).start().wait_level(3)
+
+
+def posted(d):
+    """An event on its way; gives its answer when called."""
+    answers = []
+    post = threading.Thread(target=lambda: answers.append(d.post("/events/orders", {"customer": "c"})))
+    post.start()
+    return lambda: (post.join(), answers[0])[1]
+
+
+@hindrance(alarm="pool.main.hung", level=0, seconds=30,
+           text=r"database main: a commit hangs in the server, which waits for a synchronous standby \(SyncRep\) in backend \d+ \(.*\)",
+           remedy=r"Bring the synchronous standby back, or .* Do not cancel or terminate .*")
+def the_synchronous_standby_is_away(make):
+    postgres = prepared(make(Postgres).start())
+    d = served(make, postgres)
+    postgres.sql("alter system set synchronous_standby_names = 'nobody'")
+    postgres.sql("select pg_reload_conf()")
+    answer = posted(d)
+    yield d
+    assert answer()[0] == 503
+    postgres.sql("alter system reset synchronous_standby_names")
+    postgres.sql("select pg_reload_conf()")
+    d.wait_level(3)
+
+
+if not missing_for_disks():
+    @hindrance(alarm="pool.main.hung", level=0, seconds=30,
+               text=r"database main: (a commit hangs|\d commits hang) in the server, which waits for its disk \(\w+\) in backend \d+ \(.*\)",
+               remedy=r"The server's disk does not finish a write or fsync: .*")
+    def a_write_to_the_disk_does_not_end(make):
+        disk = make(Disk)
+        d = served(make, prepared(make(Postgres, disk=disk.path).start()))
+        disk.freeze(30)
+        answer = posted(d)
+        yield d
+        answer()
+        disk.thawed()
+        d.wait_level(3)
 
 
 def test_everything_in_postgresql_that_makes_no_progress_is_alarmed(make):

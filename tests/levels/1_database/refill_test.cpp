@@ -74,3 +74,18 @@ TEST_CASE("refill: while others serve a failed attempt is repeated after a rest,
   CHECK(refill.too_many());
   CHECK(*refill.due(1) >= kNow + seconds(8));  // only a person can mend it
 }
+
+TEST_CASE("refill: what is taken by calls that hang is not filled up, also after the pool was opened anew") {
+  Refill refill = full(8);
+  refill.take(2);
+  CHECK(refill.missing(6) == 0);
+  CHECK(refill.missing(5) == 1);
+  CHECK(refill.step(6, kNow, 0));  // as full as it can be
+  refill.open();
+  refill.joined(0);
+  for (int live = 1; live < 6; ++live)
+    refill.step(live, kNow, 0);
+  CHECK(refill.missing(6) == 0);
+  refill.take(0);
+  CHECK(refill.missing(6) > 0);
+}

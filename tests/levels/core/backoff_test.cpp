@@ -110,3 +110,14 @@ TEST_CASE("backoff: what a person must mend is tried at the cap less up to a fif
     RC_ASSERT(backoff.next(chance) == Backoff(settings).next(chance));
   }));
 }
+
+TEST_CASE("backoff: what ends at once when it ends is asked for often, however long it has lasted") {
+  CHECK(rc::check([] {
+    Backoff backoff;
+    for (int i = *rc::gen::inRange(0, 50); i > 0; --i)
+      backoff.next(any_chance());
+    const Duration rest = backoff.soon(any_chance());
+    RC_ASSERT(rest >= BackoffSettings{}.base);
+    RC_ASSERT(rest <= BackoffSettings{}.early);
+  }));
+}

@@ -20,5 +20,9 @@ TEST_CASE("fault: what only a person can mend is told apart from what mends itse
   CHECK(needs_a_person(FaultKind::schema_missing));
   CHECK(needs_a_person(FaultKind::topic_missing));
   CHECK_FALSE(needs_a_person(FaultKind::refused));
+  CHECK_FALSE(needs_a_person(FaultKind::standby_away));
+  CHECK(ends_at_once(FaultKind::standby_away));
+  CHECK(ends_at_once(FaultKind::disk_stuck));
+  CHECK_FALSE(ends_at_once(FaultKind::refused));
   CHECK_FALSE(needs_a_person(FaultKind::address_in_use));
 }
