@@ -140,7 +140,10 @@ TEST_CASE("relay: committed equals published, no key's order inverted, through d
   CHECK(found.values == committed);
   CHECK(found.inversions == 0);
   CHECK(owner.ask("select count(*) from ratchet.dead_letter") == "0");
-  // Reclaiming was at it, too: most of what was published is gone.
-  CHECK(std::stoul(owner.ask("select count(*) from ratchet.outbox")) < committed.size());
+  // Reclaiming goes on, too: a relay that is left alone gets to it, however often it died before.
+  CHECK(eventually([&] {
+    owner.ask("update ratchet.ring set since = since - interval '10 min' returning slot");
+    return std::stoul(owner.ask("select count(*) from ratchet.outbox")) < committed.size();
+  }));
   WARN(committed.size() << " committed, " << found.records << " records, " << deaths << " deaths");
 }
