@@ -47,8 +47,8 @@ constexpr std::array kRows{
     Row{FaultKind::connection_lost, "Look at the server's log for a crash, a restart or an administrator's command."},
     Row{FaultKind::disk_full, "Make room on the server's disk; look at old replication slots and archived WAL first."},
     Row{FaultKind::standby_away,
-        "Bring the synchronous standby back, or take it out of synchronous_standby_names and reload the server. Do not "
-        "cancel or terminate backends that wait for it: their commits would be seen, and be replicated nowhere."},
+        "Bring the synchronous standby back, or take it from synchronous_standby_names and reload. Do not cancel or "
+        "terminate what waits: it would be seen unreplicated."},
     Row{FaultKind::disk_stuck,
         "The server's disk does not finish a write or fsync: look at its storage (dmesg, iostat), mend it or fail "
         "over."},
@@ -59,8 +59,8 @@ constexpr std::array kRows{
         "Bring brokers back until every partition has a leader and min.insync.replicas in sync, or lower that "
         "setting."},
     Row{FaultKind::leader_unreachable,
-        "Kafka answers, but that broker cannot be reached where its advertised.listeners says it is: correct that "
-        "setting, or let this machine resolve and reach the name (DNS, firewall)."},
+        "Kafka answers, but that broker cannot be reached at its advertised.listeners: correct them, or let this machine "
+        "resolve and reach the name."},
     Row{FaultKind::broker_fatal,
         "A new producer is made by itself; if this repeats, compare the brokers' logs and versions with the text."},
     Row{FaultKind::address_in_use, "Find who holds the port (ss -ltnp) and stop it, or change service.listen."},
