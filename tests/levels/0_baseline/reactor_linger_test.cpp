@@ -64,6 +64,7 @@ TEST_CASE("reactor: who lingers takes nobody's place") {
   HttpLimits limits;
   limits.connections = 2;
   limits.body_bytes = 1000;
+  limits.header_wait = 500ms;
   Fixture f(limits);
   Client first(f.reactor.port());
   REQUIRE(first.send(refused_head(kMebibyte)));
