@@ -397,7 +397,8 @@ def more_replicas_are_asked_for_than_there_are(make):
 
 # ---- record limits ---------------------------------------------------------------------------------------------------
 
-@hindrance(alarm="dead-letters.main", level=3, seconds=30, text=r"\d+ events could not be published", remedy=".*", heals=False)
+@hindrance(alarm="dead-letters.main", level=3, seconds=30, text=r'\d+ events could not be published, the latest: topic "orders": Broker: Message size too large',
+           remedy="Kafka refused them.*", heals=False)
 def a_record_limit_is_lowered_then_raised(make):
     """One record is a dead letter; from then on the port knows."""
     kafka = make(Kafka).start(topics=["orders"])
