@@ -30,7 +30,7 @@ def bytes_of(case):
 
 @pytest.fixture(scope="module")
 def daemon(session_postgres, session_kafka):
-    session_kafka.create_topic("corpus", partitions=1)
+    session_kafka.create_topic("corpus", partitions=1, max_message_bytes=4_000_000)  # no record of it is too large, so bodies are judged by the port alone
     d = Daemon(session_postgres.dsn("app"), session_kafka.bootstrap, routes=[{"kind": "event", "path": "/e", "topic": "corpus"}], log={"access": True})
     migrated(d, session_postgres).start().wait_level(3)
     yield d
