@@ -191,9 +191,10 @@ def on_control(path):
 def test_half_open_clients_lock_no_operator_out_of_the_control_socket(make):
     d = make(Daemon, "host=127.0.0.1 port=1 dbname=x", "127.0.0.1:1").start()
     wait_for("the control socket answers", lambda: d.ctl("status", check=False).returncode == 0)
-    waits = [on_control(d.socket) for _ in range(40)]
-    for s in waits:
-        s.sendall(b'{"verb":"wait","level":3,"timeout_ms":60000}\n')
+    waits = []
+    for _ in range(40):
+        waits.append(on_control(d.socket))
+        waits[-1].sendall(b'{"verb":"wait","level":3,"timeout_ms":60000}\n')
     held = []
     for beginning in (b"", b'{"verb":'):
         for _ in range(16):
@@ -409,7 +410,7 @@ def test_bodies_that_do_not_end_cost_a_bounded_memory_and_the_slowest_of_them_th
     assert peak - before <= BUFFER_MIB + 20
     assert patient.post("/events/orders", {"customer": "c"})[0] == 202, "others are served"
     fit = BUFFER_MIB * MIB // DECLARED
-    wait_for("all is received", lambda: patient.metric("ratchet_rejected_total", reason="buffers") >= count - fit)
+    wait_for("all is received", lambda: (patient.metric("ratchet_rejected_total", reason="buffers") or 0) >= count - fit)
     for _ in range(3):  # the latest are not given up
         s, rest = unfinished(patient.http_port, chunked)
         s.sendall(rest)
@@ -475,7 +476,7 @@ def test_memory_that_is_not_to_be_had_costs_connections_and_not_the_process(pati
     total = int(open(f"/proc/{pid}/statm").read().split()[0]) * 4096
     resource.prlimit(pid, resource.RLIMIT_AS, (total + 16 * MIB, resource.RLIM_INFINITY))
     held = [unfinished(patient.http_port, False)[0] for _ in range(100)]
-    wait_for("answers", lambda: patient.metric("ratchet_rejected_total", reason="buffers") >= 60)
+    wait_for("answers", lambda: (patient.metric("ratchet_rejected_total", reason="buffers") or 0) >= 60)
     resource.prlimit(pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     for s in held:
         s.close()
