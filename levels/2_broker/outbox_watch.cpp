@@ -219,7 +219,8 @@ std::optional<Hindrance> OutboxWatch::find_holder(db::Lease& lease) {
   if (!rows->text(0, 1).empty()) holder += ", user " + std::string(rows->text(0, 1));
   if (!rows->text(0, 2).empty()) holder += ", " + std::string(rows->text(0, 2));
   return Hindrance{"it waits for a lock that " + holder + " holds",
-                   "End that transaction, or the session: select pg_terminate_backend(" + pid + ")."};
+                   "End that transaction, or the session: select pg_terminate_backend(" + pid +
+                       "), but never one that waits for SyncRep: its commit would be seen unreplicated."};
 }
 
 // Looking must not become the load, a twentieth of the time; but nothing is known between two looks, so one that failed

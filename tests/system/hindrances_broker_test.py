@@ -12,7 +12,7 @@ from tests.support.servers import KAFKA_VERSION, Daemon, EmbeddedBroker, Kafka, 
 
 ROWS, hindrance = table()
 LOCK_HOLDER = r"backend \d+, user postgres, psql"
-END_IT = r"End that transaction, or the session: select pg_terminate_backend\(\d+\)\."
+END_IT = r"End that transaction, or the session: select pg_terminate_backend\(\d+\), but never one that waits for SyncRep: .*"
 OURS = r"What the text names is missing from schema ratchet, or was changed: put back what `ratchetd migrate` made there\."
 WAITING = r"events wait and none is published: "
 
