@@ -115,6 +115,14 @@ std::string safe_value(const Field& field) {
   return redact(field.value);
 }
 
+LogLine safe_line(Severity severity, std::string_view message, std::initializer_list<Field> fields) {
+  LogLine line{severity, redact(message), {}};
+  line.fields.reserve(fields.size());
+  for (const Field& field : fields)
+    line.fields.emplace_back(std::string(field.name), safe_value(field));
+  return line;
+}
+
 bool is_taken(std::string_view name) noexcept {
   return name == "time" || name == "severity" || name == "message" || name == "repeated" || name == "fields_left_out";
 }
@@ -228,6 +236,10 @@ struct Log::Inside {
     return n == static_cast<ssize_t>(whole.size());
   }
 
+  bool says(Severity severity) const noexcept {
+    return static_cast<int>(severity) <= least.load(std::memory_order_relaxed);
+  }
+
   void say(const LogLine& line, std::uint64_t count) {
     const std::uint64_t missing = dropped.load(std::memory_order_relaxed) - dropped_said;
     if (missing > 0) {
@@ -259,14 +271,17 @@ Log::~Log() {
 }
 
 void Log::write(Severity severity, std::string_view message, std::initializer_list<Field> fields) {
-  if (static_cast<int>(severity) > inside_->least.load(std::memory_order_relaxed)) return;
-  LogLine line{severity, redact(message), {}};
-  line.fields.reserve(fields.size());
-  for (const Field& field : fields)
-    line.fields.emplace_back(std::string(field.name), safe_value(field));
-
+  if (!inside_->says(severity)) return;
+  LogLine line = safe_line(severity, message, fields);
   std::lock_guard lock(inside_->mutex);
   inside_->repeats.take(std::move(line), inside_->time.now());
+}
+
+void Log::each(std::string_view message, std::initializer_list<Field> fields) {
+  if (!inside_->says(Severity::info)) return;
+  const LogLine line = safe_line(Severity::info, message, fields);
+  std::lock_guard lock(inside_->mutex);
+  inside_->say(line, 0);
 }
 
 void Log::say_repeats() {

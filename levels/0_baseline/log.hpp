@@ -51,6 +51,9 @@ class Log {
   void info(std::string_view m, std::initializer_list<Field> f = {}) { write(Severity::info, m, f); }
   void debug(std::string_view m, std::initializer_list<Field> f = {}) { write(Severity::debug, m, f); }
 
+  // A line for each thing that happened (the access log): never folded, at severity info. Any thread.
+  void each(std::string_view message, std::initializer_list<Field> fields);
+
   // Says a count of repeats that is due (10 s after the line was last said). The control loop calls it once a
   // second, so that the last line before a silence gets its count, too. Any thread.
   void say_repeats();

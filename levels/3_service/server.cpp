@@ -548,7 +548,7 @@ void Server::Inside::tell(const Told& told, int status, TimePoint now) {
   const Duration took = now - told.since;
   told.times.observe(status, took);
   if (!parts_.settings.log.access) return;
-  parts_.log.info("request", {{"method", std::string(told.method)},
+  parts_.log.each("request", {{"method", std::string(told.method)},
                               {"path", std::string(told.path)},
                               {"status", std::to_string(status)},
                               {"ms", milliseconds_text(took)},

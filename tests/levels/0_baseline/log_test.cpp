@@ -253,6 +253,21 @@ TEST_CASE("log: repeats that alternate with others are folded and counted, too")
   CHECK(count(lines, "(repeated ") == 2);
 }
 
+TEST_CASE("log: what happened is said each time, however often it is the same") {
+  Pipe pipe;
+  ManualTime time;
+  Log log(as(LogFormat::text), time, pipe.in());
+  for (int i = 0; i < 20; ++i) {
+    log.each("request", {{"path", "/a"}});
+    log.each("request", {{"path", "/b"}});
+  }
+  CHECK(pipe.lines().size() == 40);
+  log.each("request", {{"path", "/\n<3>forged"}, {"dsn", "postgres://u:secret@h/d"}});
+  const auto lines = pipe.lines();
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0].find("secret") == std::string::npos);
+}
+
 TEST_CASE("log: what repeats is remembered among many lines that come once, within bounds") {
   Pipe pipe;
   ManualTime time;
