@@ -127,8 +127,8 @@ bool is_taken(std::string_view name) noexcept {
   return name == "time" || name == "severity" || name == "message" || name == "repeated" || name == "fields_left_out";
 }
 
-void append_json(std::string& out, const LogLine& line, const std::string& when, std::uint64_t repeated, std::size_t most,
-                 std::size_t fields) {
+void append_json(std::string& out, const LogLine& line, const std::string& when, std::uint64_t repeated,
+                 std::size_t most, std::size_t fields) {
   auto member = [&out](std::string_view name, std::string_view value) {
     out += out.back() == '{' ? "\"" : ",\"";
     append_escaped(out, name, LogFormat::json);
@@ -149,8 +149,8 @@ void append_json(std::string& out, const LogLine& line, const std::string& when,
   out += '}';
 }
 
-void append_text(std::string& out, const LogLine& line, const std::string& when, std::uint64_t repeated, std::size_t most,
-                 std::size_t fields) {
+void append_text(std::string& out, const LogLine& line, const std::string& when, std::uint64_t repeated,
+                 std::size_t most, std::size_t fields) {
   out += when;
   out += ' ';
   out += word(line.severity);
