@@ -99,12 +99,12 @@ void Unfinished::ask() noexcept {
     left.asked = true;
 }
 
-// A call that was cut before its time (a fall) may be about to end: it counts only where commits hang.
+// A call that was cut before its time (a fall, a relay that stops) may be about to end, whatever it was doing in that
+// moment: what counts is how long the server has been at it.
 bool Unfinished::commit_hangs(const Activity& activity, bool overdue) const noexcept {
   if (activity.idle) return false;
-  const bool named = may_hang(hung_on(activity));
-  if (overdue) return named || activity.writes;
-  return named && (!activity.age || *activity.age >= kYoung);
+  const auto since = [&](Duration least) { return !activity.age || *activity.age >= least; };
+  return (may_hang(hung_on(activity)) && since(kYoung)) || (overdue && activity.writes && since(statement_));
 }
 
 void Unfinished::forget_ended(const std::vector<Activity>& found) {

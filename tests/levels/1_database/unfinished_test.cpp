@@ -86,6 +86,18 @@ TEST_CASE("unfinished: a commit that hangs for another reason hinders others, to
   CHECK(unfinished.judge({at_work(1, "Timeout", "PgSleep", 6s, true)}, false).verdict == Verdict::hung);
 }
 
+TEST_CASE("unfinished: a call whose user had less time than a statement takes is at work, and hangs only later") {
+  auto unfinished = overdue(2);
+  const auto judged = [&](Duration first, Duration second) {
+    return unfinished.judge({at_work(1, "", "", first, true), at_work(2, "IO", "WALSync", second, true)}, false).verdict;
+  };
+  CHECK(judged(5ms, 5ms) == Verdict::clear);
+  CHECK(unfinished.taken() == 2);
+  CHECK(judged(4s, 999ms) == Verdict::clear);
+  CHECK(judged(4s, 1s) == Verdict::hung);
+  CHECK(judged(5s, 5ms) == Verdict::hung);
+}
+
 TEST_CASE("unfinished: a call that only reads hinders nobody, but takes its connection") {
   auto unfinished = overdue(1);
   const auto finding = unfinished.judge({at_work(1, "", "", 7s)}, false);
